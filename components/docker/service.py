@@ -1,0 +1,72 @@
+"""A stateless service on one Docker engine: its replicas, replaced create-first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from components.docker.container import ReplicaArgs, replica
+from components.docker.files import Files, FilesArgs
+from planning import ServicePlan
+from planning.names import LABEL_URLS, Naming
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceArgs:
+    service: ServicePlan
+    naming: Naming
+    network: pulumi.Input[str] | None
+    """The service's own network; None on the host's network."""
+    secrets: Mapping[str, pulumi.Input[str]]
+    after: Sequence[pulumi.Resource] = ()
+    """Containers that are created before these."""
+
+
+class Service(pulumi.ComponentResource):
+    """One container a slot, with no fixed name and no published port.
+
+    A changed container is created beside the old one, which goes only after the routing has switched; both are there
+    meanwhile, so a release needs memory for two of everything it changes. Refuses nothing: the plan has.
+    """
+
+    containers: Mapping[str, pulumi.Output[str]]
+    """Slot → container name."""
+    resources: Sequence[pulumi.Resource]
+
+    def __init__(self, name: str, args: ServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("quayside:docker:Service", name, None, opts)
+        files = {
+            image: Files(
+                f"{name}-{files.digest}",
+                FilesArgs(service=name, files=files, naming=args.naming),
+                pulumi.ResourceOptions(parent=self),
+            ).volumes
+            for image, files in args.service.files.items()
+        }
+        containers = {
+            slot.name: replica(
+                ReplicaArgs(
+                    service=args.service,
+                    slot=slot,
+                    network=args.network,
+                    secrets=args.secrets,
+                    files=files.get(slot.image, {}),
+                    labels={
+                        **args.naming.labels(name, "canary" if slot.canary else "service", slot.name),
+                        LABEL_URLS: " ".join(args.service.urls),
+                    },
+                ),
+                pulumi.ResourceOptions(
+                    parent=self,
+                    # Said outright: left alone, the provider deletes the healthy container first (facts.md 1).
+                    delete_before_replace=False,
+                    depends_on=list(args.after),
+                ),
+            )
+            for slot in args.service.slots
+        }
+        self.containers = {slot: container.name for slot, container in containers.items()}
+        self.resources = tuple(containers.values())
+        self.register_outputs({"containers": self.containers})

@@ -1,0 +1,78 @@
+"""A service with a volume: one container, replaced stop-first, and data that no release deletes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+from components.docker.container import ReplicaArgs, replica
+from components.docker.files import Files, FilesArgs
+from components.docker.labels import volume_labels
+from planning import ServicePlan
+from planning.names import LABEL_URLS, Naming
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatefulServiceArgs:
+    service: ServicePlan
+    naming: Naming
+    network: pulumi.Input[str] | None
+    secrets: Mapping[str, pulumi.Input[str]]
+    after: Sequence[pulumi.Resource] = ()
+
+
+class StatefulService(pulumi.ComponentResource):
+    """One container on a protected volume. The old container stops before the new one starts.
+
+    Two processes on one volume corrupt it, so there is a gap of seconds; the edge holds new connections meanwhile, and
+    the image is on the host before the old container stops. The container keeps its name, so the routing does not
+    change with it.
+    """
+
+    containers: Mapping[str, pulumi.Output[str]]
+    resources: Sequence[pulumi.Resource]
+
+    def __init__(self, name: str, args: StatefulServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("quayside:docker:StatefulService", name, None, opts)
+        (slot,) = args.service.slots
+        volume = docker.Volume(
+            name,
+            name=args.naming.volume(name),
+            labels=volume_labels(args.naming.labels(name, "stateful")),
+            opts=pulumi.ResourceOptions(parent=self, protect=True),
+        )
+        image = docker.RemoteImage(
+            name, name=slot.image, keep_locally=True, opts=pulumi.ResourceOptions(parent=self)
+        )
+        files = {
+            image: Files(
+                f"{name}-{files.digest}",
+                FilesArgs(service=name, files=files, naming=args.naming),
+                pulumi.ResourceOptions(parent=self),
+            ).volumes
+            for image, files in args.service.files.items()
+        }
+        container = replica(
+            ReplicaArgs(
+                service=args.service,
+                slot=slot,
+                network=args.network,
+                secrets=args.secrets,
+                files=files.get(slot.image, {}),
+                labels={
+                    **args.naming.labels(name, "stateful", slot.name),
+                    LABEL_URLS: " ".join(args.service.urls),
+                },
+                container_name=args.naming.stateful(name),
+                volume=volume.name,
+            ),
+            pulumi.ResourceOptions(
+                parent=self, delete_before_replace=True, depends_on=[image, *args.after]
+            ),
+        )
+        self.containers = {slot.name: container.name}
+        self.resources = (container,)
+        self.register_outputs({"containers": self.containers})

@@ -1,0 +1,121 @@
+# Inside the edge: check the configuration, gate new replicas by their health path, switch, drain what was retired.
+# Its standard output is read by release.sh; on failure each line says one reason.
+set -u
+cd /var/lib/haproxy || exit 1
+
+# A client that is killed leaves this running: the next release waits for its end instead of racing it.
+exec 9>release.lock
+flock -w 300 9 2>/dev/null || flock 9 || { echo "another release holds the edge for five minutes already"; exit 1; }
+
+cat >next.cfg
+digest=$(sed -n 's/^#: digest //p' next.cfg)
+servers() { sed -n 's/^#: server //p' "$1" 2>/dev/null; }
+answering() { timeout 2 wget -q -O - http://127.0.0.1:9903/ 2>/dev/null; }
+ask_master() { echo "$1" | nc -w 5 127.0.0.1 9901 2>/dev/null; }
+
+if ! problem=$(haproxy -c -f next.cfg 2>&1); then
+    echo "the edge refuses the new configuration; the old one serves on:"
+    echo "$problem" | sed 's/^/  /'
+    exit 1
+fi
+
+probe() { # container port path host timeout
+    # Not wget's own -T: it crashes the busybox of Debian 12.
+    timeout "$5" wget -S -O /dev/null --header "Host: $4" "http://$1:$2$3" 2>&1 \
+        | awk 'match($0, /HTTP\/[0-9.]+ [0-9][0-9][0-9].*/) { print substr($0, RSTART); found = 1; exit } { last = $0 } END { if (!found) print last }'
+}
+reach() { # container port timeout
+    nc -w "$3" "$1" "$2" </dev/null >/dev/null 2>&1 && echo open || echo "port $2 refuses connections"
+}
+
+gate() { # service slot container gate port path host timeout grace
+    end=$(($(date +%s) + $9))
+    while :; do
+        if [ "$4" = http ]; then answer=$(probe "$3" "$5" "$6" "$7" "$8"); else answer=$(reach "$3" "$5" "$8"); fi
+        case $answer in
+            HTTP/*\ 2??* | HTTP/*\ 3??* | open) return 0 ;;
+        esac
+        [ "$(date +%s)" -lt "$end" ] || break
+        sleep 0.3
+    done
+    [ "$4" = http ] && answer="GET $6 answered ${answer:-nothing}"
+    echo "unhealthy $1 $2 $3 $answer, for $9 s"
+    return 1
+}
+
+# Every new replica at once; those that serve already passed this gate when they came.
+servers haproxy.cfg | awk '{ print $3 }' >serving
+waiting=
+: >verdict
+while read -r service slot container kind port path host timeout grace drain; do
+    [ "$kind" != docker ] || continue
+    grep -qxF "$container" serving && continue
+    gate "$service" "$slot" "$container" "$kind" "$port" "$path" "$host" "$timeout" "$grace" >>verdict &
+    waiting="$waiting $!"
+done <<EOF
+$(servers next.cfg)
+EOF
+for job in $waiting; do wait "$job"; done
+if [ -s verdict ]; then cat verdict; exit 1; fi
+
+# Switch: rename into place, reload, wait until the new worker answers.
+reloaded() {
+    tries=0
+    while [ "$(answering)" != "$1" ]; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 100 ] || return 1
+        sleep 0.1
+    done
+}
+if [ "$(answering)" = "$digest" ] && cmp -s next.cfg haproxy.cfg; then
+    echo "routing is current"
+else
+    servers haproxy.cfg | awk '{ print $3, $NF }' >>drains
+    cp haproxy.cfg previous.cfg
+    mv next.cfg haproxy.cfg
+    kill -USR2 1
+    if ! reloaded "$digest"; then
+        cp previous.cfg back.cfg && mv back.cfg haproxy.cfg
+        kill -USR2 1
+        echo "the edge did not take the new configuration within 10 s; the old one serves on (docker logs of the edge say why)"
+        exit 1
+    fi
+    echo "routing switched"
+fi
+
+# Drain. An old worker lives as long as any of its connections, those of other services too, so we wait only for
+# connections to containers that the new configuration does not name, each at most its service's drain.
+servers haproxy.cfg | awk '{ print $3 }' >serving
+old_workers() { ask_master "show proc" | awk '/^# old workers/ { old = 1; next } /^#/ { old = 0 } old && $1 ~ /^[0-9]+$/ { print $1 }'; }
+retired_sessions() { # pid → backend/server container connections; columns are found by their headings
+    {
+        ask_master "@!$1 show servers state"
+        ask_master "@!$1 show servers conn"
+    } | awk 'NR == FNR { serving[$1] = 1; next }
+        $1 == "#" { for (i = 2; i <= NF; i++) { if ($i == "srv_fqdn") fqdn = i - 1; if ($i == "used_cur") { used = i - 1; fqdn = 0 } } next }
+        fqdn && NF > fqdn { name[$2 "/" $4] = $fqdn; next }
+        used && $1 ~ /\// && $used > 0 && name[$1] != "" && name[$1] != "-" && !(name[$1] in serving) { print $1, name[$1], $used }' serving -
+}
+switched=$(date +%s)
+keepalive=6 # an idle connection of the old worker may bring one more request for this long
+while :; do
+    workers=$(old_workers)
+    [ -n "$workers" ] || break
+    elapsed=$(($(date +%s) - switched))
+    busy=0
+    for pid in $workers; do
+        retired_sessions "$pid" >sessions
+        while read -r server container connections; do
+            drain=$(awk -v c="$container" '$1 == c { d = $2 } END { print (d == "" ? 30 : d) }' drains 2>/dev/null || echo 30)
+            if [ "$elapsed" -ge "$drain" ] && [ "$elapsed" -ge "$keepalive" ]; then
+                echo "closing $connections connections of $container after its drain of $drain s"
+                ask_master "@!$pid shutdown sessions server $server" >/dev/null
+            else
+                busy=1
+            fi
+        done <sessions
+    done
+    [ "$busy" = 1 ] || [ "$elapsed" -lt "$keepalive" ] || break
+    sleep 0.2
+done
+rm -f drains verdict sessions serving next.cfg

@@ -1,0 +1,257 @@
+"""The whole plan of a stack on one Docker host, or every reason why there is none."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from planning import placement, references, routes, subnets
+from planning.names import EDGE, Naming
+from planning.order import creation_order
+from planning.weights import weights
+from settings.problems import ConfigError, Problem
+from settings.service import File, Service
+from settings.stack import Stack
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedFile:
+    path: str
+    content: str
+    executable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSet:
+    """Files for one image of a service: immutable, so that old replicas keep theirs while new ones get others.
+
+    Whatever the image itself has in those folders is there too, so the image is part of the identity.
+    """
+
+    image: str
+    files: Sequence[RenderedFile]
+    digest: str
+
+    @property
+    def folders(self) -> Sequence[str]:
+        return sorted({posixpath.dirname(file.path) for file in self.files})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """One replica's place. A release fills it anew; sticky visitors keep it (decisions.md 10)."""
+
+    name: str
+    image: str
+    weight: int
+    env: Mapping[str, str]
+    canary: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServicePlan:
+    """One service, with everything decided that its containers need."""
+
+    name: str
+    settings: Service
+    subnet: subnets.Subnet | None
+    """None on the host's network."""
+    slots: Sequence[Slot]
+    files: Mapping[str, FileSet]
+    """Image → its files; empty for a service without any."""
+    hosts: Mapping[str, str]
+    """Name → address of the edge in this service's own network, for every service it uses."""
+    callers: Sequence[str]
+    """Services that declare this one in their ``uses``."""
+    health_host: str
+    """The Host header of health checks: a public host where there is one, since some applications refuse others."""
+    urls: Sequence[str]
+
+    @property
+    def stateful(self) -> bool:
+        return self.settings.volume is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Who may reach whom, and by which address."""
+
+    source: str
+    target: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    naming: Naming
+    services: Mapping[str, ServicePlan]
+    """In the order of creation."""
+    routes: Sequence[routes.Route]
+    reach: Sequence[Reach]
+    fit: placement.Fit
+    edge_subnet: subnets.Subnet
+
+
+def plan(stack: Stack, sources: Mapping[str, str]) -> Plan:
+    """Decide everything about a stack on one Docker host. Raises ConfigError with every problem at once.
+
+    ``sources`` is the text of every file that the services' ``files`` name.
+    """
+    problems: list[Problem] = []
+    services = stack.services
+    problems += references.check_uses(services)
+    problems += _check_ports(services)
+    public = routes.table(services, stack.domain)
+    problems += routes.check_routes(public)
+    order = _collect(problems, lambda: creation_order({name: _known_after(s, services) for name, s in services.items()}), ())
+    naming = Naming(project=stack.project, stack=stack.name)
+    given = _collect(problems, lambda: subnets.allocate(stack.subnets, naming.key, [EDGE, *services]), {})
+    fit, misfits = placement.fit(services, stack.edge.memory, stack.memory, stack.surge)
+    problems += misfits
+    rendered = {name: _render(name, stack, sources, problems) for name in sorted(services)}
+    if problems:
+        raise ConfigError(sorted(problems))
+    plans = {
+        name: _service_plan(name, stack, given[name], rendered[name], [r for r in public if r.service == name])
+        for name in order
+    }
+    return Plan(
+        naming=naming,
+        services=plans,
+        routes=public,
+        reach=tuple(_reach(plans, public, stack)),
+        fit=fit,
+        edge_subnet=given[EDGE],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendered:
+    env: Mapping[str, str]
+    canary_env: Mapping[str, str]
+    files: Sequence[RenderedFile]
+
+
+def _collect(problems: list[Problem], decide: Callable[[], T], otherwise: T) -> T:
+    try:
+        return decide()
+    except ConfigError as error:
+        problems += error.problems
+        return otherwise
+
+
+def _known_after(service: Service, services: Mapping[str, Service]) -> Sequence[str]:
+    return [name for name in service.after if name in services]
+
+
+def _check_ports(services: Mapping[str, Service]) -> Iterable[Problem]:
+    """The edge tells TCP services apart by port alone, so each needs its own, and none may take the edge's."""
+    owners: dict[int, str] = {}
+    for name, service in sorted(services.items()):
+        if service.protocol != "tcp" or service.port is None:
+            continue
+        path = f"services/{name}/port"
+        owner = owners.setdefault(service.port, name)
+        if owner != name:
+            yield Problem(
+                path,
+                f'"{owner}" is a TCP service on port {service.port} too, and the edge tells them apart by port',
+                f"let {name} or {owner} listen on another port",
+            )
+        if service.port == 80 or service.port in RESERVED_PORTS:
+            reserved = ", ".join(str(port) for port in (80, *RESERVED_PORTS))
+            yield Problem(path, f"port {service.port} is the edge's own", f"any port but {reserved}")
+
+
+RESERVED_PORTS = (9901, 9902, 9903, 10080)
+"""Ports the edge listens on for itself: master and stats sockets, digest, public requests."""
+
+
+def _render(name: str, stack: Stack, sources: Mapping[str, str], problems: list[Problem]) -> _Rendered:
+    service = stack.services[name]
+    resolver = references.Resolver(name, stack.services, stack.domain)
+    env = {key: resolver.text(f"services/{name}/env/{key}", value) for key, value in sorted(service.env.items())}
+    canary_env = {
+        key: resolver.text(f"services/{name}/canary/env/{key}", value)
+        for key, value in sorted((service.canary.env if service.canary else {}).items())
+    }
+    files = [_render_file(name, path, file, sources, resolver) for path, file in sorted(service.files.items())]
+    problems += resolver.problems
+    return _Rendered(env, canary_env, files)
+
+
+def _render_file(
+    name: str, path: str, file: File, sources: Mapping[str, str], resolver: references.Resolver
+) -> RenderedFile:
+    where = f"services/{name}/files{path}"
+    if file.content is not None:
+        content = resolver.text(where, file.content)
+    elif file.template is not None:
+        content = resolver.template(where, sources.get(file.template, ""))
+    else:
+        content = sources.get(file.source or "", "")
+    if posixpath.dirname(path) == "/":
+        resolver.problems.append(Problem(where, "a file cannot lie in / itself", f"put it in a folder: /app{path}"))
+    return RenderedFile(path=path, content=content, executable=file.executable)
+
+
+def _file_sets(files: Sequence[RenderedFile], slots: Sequence[Slot]) -> Mapping[str, FileSet]:
+    if not files:
+        return {}
+    sets: dict[str, FileSet] = {}
+    for image in sorted({slot.image for slot in slots}):
+        said = repr([image, *((file.path, file.content, file.executable) for file in files)])
+        sets[image] = FileSet(image=image, files=files, digest=hashlib.sha256(said.encode()).hexdigest()[:10])
+    return sets
+
+
+def _service_plan(
+    name: str, stack: Stack, subnet: subnets.Subnet, rendered: _Rendered, public: Sequence[routes.Route]
+) -> ServicePlan:
+    service = stack.services[name]
+    replicas, canaries = placement.replica_count(service), placement.canary_count(service)
+    share = service.canary.share if service.canary else 0
+    weight, canary_weight = weights(replicas, canaries, share)
+    slots = [
+        Slot(name=f"{name}-{number}", image=service.image, weight=weight, env=rendered.env)
+        for number in range(1, replicas + 1)
+    ]
+    if service.canary is not None:
+        slots += [
+            Slot(
+                name=f"{name}-canary-{number}",
+                image=service.canary.image,
+                weight=canary_weight,
+                env={**rendered.env, **rendered.canary_env},
+                canary=True,
+            )
+            for number in range(1, canaries + 1)
+        ]
+    isolated = service.network == "own"
+    exact = [route.host for route in public if not route.host.startswith("*.")]
+    return ServicePlan(
+        name=name,
+        settings=service,
+        subnet=subnet if isolated else None,
+        slots=slots,
+        files=_file_sets(rendered.files, slots),
+        hosts={used: subnet.edge for used in sorted(service.uses)},
+        callers=sorted(caller for caller, other in stack.services.items() if name in other.uses),
+        health_host=exact[0] if exact else name,
+        urls=[route.url(stack.edge.http) for route in public],
+    )
+
+
+def _reach(plans: Mapping[str, ServicePlan], public: Sequence[routes.Route], stack: Stack) -> Iterable[Reach]:
+    for route in public:
+        yield Reach(source="world", target=route.service, address=route.url(stack.edge.http))
+    for name, service in sorted(plans.items()):
+        for used in sorted(service.settings.uses):
+            known = references.attributes(used, stack.services[used])
+            yield Reach(source=name, target=used, address=known.get("url", known["address"]))

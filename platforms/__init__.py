@@ -1,0 +1,27 @@
+"""One file a cloud: wires components from settings and plan. A cloud's SDK is imported only for a stack that uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pulumi
+
+from settings.load import load
+from settings.problems import ConfigError
+
+
+def deploy(root: Path) -> Mapping[str, object]:
+    """Load the stack, build its platform, and return what the stack exports."""
+    try:
+        loaded = load(root)
+        match loaded.stack.cloud:
+            case "local":
+                from platforms import local
+
+                return local.build(loaded)
+            case cloud:
+                raise NotImplementedError(cloud)
+    except ConfigError as error:
+        # RunError is the one exception that Pulumi prints without a traceback.
+        raise pulumi.RunError(str(error)) from None

@@ -1,0 +1,119 @@
+"""Platform ``local``: every service on one Docker engine, behind one edge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pulumi
+
+from components.docker.edge import Edge, EdgeArgs
+from components.docker.network import Network, NetworkArgs
+from components.docker.routing import Routing, RoutingArgs
+from components.docker.service import Service, ServiceArgs
+from components.docker.stateful_service import StatefulService, StatefulServiceArgs
+from planning import Plan, plan
+from planning.edge import EdgeConfig, render
+from planning.names import EDGE
+from settings.load import Loaded
+
+_MIB = 1024**2
+
+
+class Local(pulumi.ComponentResource):
+    """An edge, and for each service a network and its containers; then one routing that brings them together."""
+
+    def __init__(self, name: str, loaded: Loaded, planned: Plan, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("quayside:platform:Local", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        naming, settings = planned.naming, loaded.stack.edge
+        edge = Edge(
+            EDGE,
+            EdgeArgs(
+                image=settings.image,
+                naming=naming,
+                subnet=planned.edge_subnet,
+                labels=naming.labels(EDGE, EDGE),
+                http=settings.http,
+                address=settings.address,
+                memory=settings.memory // _MIB,
+            ),
+            child,
+        )
+        services: dict[str, Service | StatefulService] = {}
+        for service_name, service in planned.services.items():
+            network = None
+            if service.subnet is not None:
+                network = Network(
+                    service_name,
+                    NetworkArgs(
+                        network_name=naming.network(service_name),
+                        cidr=service.subnet.cidr,
+                        gateway=service.subnet.gateway,
+                        containers=service.subnet.containers,
+                        labels=naming.labels(service_name, "network"),
+                    ),
+                    child,
+                ).network_name
+            secrets = {env: loaded.secrets[key] for env, key in service.settings.secrets.items()}
+            after = [resource for other in service.settings.after for resource in services[other].resources]
+            if service.stateful:
+                services[service_name] = StatefulService(
+                    service_name,
+                    StatefulServiceArgs(service=service, naming=naming, network=network, secrets=secrets, after=after),
+                    child,
+                )
+            else:
+                services[service_name] = Service(
+                    service_name,
+                    ServiceArgs(service=service, naming=naming, network=network, secrets=secrets, after=after),
+                    child,
+                )
+        containers = {slot: name for service in services.values() for slot, name in service.containers.items()}
+        config = EdgeConfig(public_port=settings.http, extra=settings.extra)
+        Routing(
+            "routing",
+            RoutingArgs(
+                config=pulumi.Output.all(**containers).apply(lambda names: render(planned, config, names)),
+                edge_name=edge.container_name,
+                edge_id=edge.container_id,
+                network_prefix=naming.prefix,
+            ),
+            [edge.resource, *(resource for service in services.values() for resource in service.resources)],
+            child,
+        )
+        self.register_outputs({})
+
+
+def build(loaded: Loaded) -> Mapping[str, object]:
+    planned = plan(loaded.stack, loaded.sources)
+    Local("local", loaded, planned)
+    return outputs(planned)
+
+
+def outputs(planned: Plan) -> Mapping[str, object]:
+    """What the stack exports: plain values, known at preview."""
+    return {
+        "urls": sorted({url for service in planned.services.values() for url in service.urls}),
+        "routes": [
+            {"host": route.host, "path": route.path, "service": route.service}
+            for route in planned.routes
+        ],
+        "reach": [{"from": r.source, "to": r.target, "address": r.address} for r in planned.reach],
+        "placement": [
+            {
+                "host": "local",
+                "steady": planned.fit.steady,
+                "surge": planned.fit.surge,
+                "available": planned.fit.available,
+            }
+        ],
+        "services": [
+            {
+                "service": service.name,
+                "replicas": len(service.slots),
+                "memory": service.settings.memory,
+                "urls": list(service.urls),
+            }
+            for service in sorted(planned.services.values(), key=lambda s: s.name)
+        ],
+    }

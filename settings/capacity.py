@@ -1,0 +1,155 @@
+"""Where services run and how much there is of it, on each cloud that is not this machine."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from settings.base import Settings, refused
+from settings.types import (
+    Address,
+    AtLeastOne,
+    Cidr,
+    Count,
+    Cpu,
+    Distinct,
+    Identifier,
+    Memory,
+    Name,
+    PercentOrNone,
+    Port,
+    SshKey,
+    User,
+    Zones,
+)
+
+
+class Instances(Settings):
+    """The pool of EC2 instances that tasks are placed on."""
+
+    types: Annotated[tuple[Identifier, ...], Distinct] = Field(min_length=1)
+    """Instance types, the preferred one first; all of one architecture."""
+    min: Count = 0
+    max: AtLeastOne
+    spot: PercentOrNone = 0
+    """Percent of the instances above `min` that are spot."""
+    generation: Count = 0
+    """Raise it to roll every instance onto the current machine image."""
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Instances:
+        if self.min > self.max:
+            raise refused(f"min should be at most max, got min {self.min} and max {self.max}")
+        return self
+
+
+class Fargate(Settings):
+    """Capacity for the services that say ``on: fargate``."""
+
+    spot: PercentOrNone = 0
+    """Percent of the tasks on Fargate Spot."""
+
+
+class AwsCapacity(Settings):
+    """``quayside:capacity`` of an AWS stack."""
+
+    zones: Zones = 2
+    """Availability zones, 2–3."""
+    instances: Instances | None = None
+    """The pool of EC2 instances; unset: every service says `on: fargate`."""
+    fargate: Fargate = Fargate()
+
+
+class HostPool(Settings):
+    """Servers that are made alike and numbered: host1, host2, …"""
+
+    count: Count
+    type: Identifier
+    """Server type, such as cx32."""
+    skip: tuple[AtLeastOne, ...] = ()
+    """Numbers left out, so that a host in the middle can go: `[2]`."""
+
+
+class NamedHost(Settings):
+    """A server that is made under a name of its own."""
+
+    type: Identifier
+    location: Identifier | None = None
+    """Unset: the capacity's `location`."""
+
+
+class ExistingServer(Settings):
+    """A server that is there already: prepared over SSH, never created, rebuilt or destroyed."""
+
+    name: Name
+    address: Address
+    """Public address that SSH and the other hosts' edges reach it at."""
+    cpu: Cpu
+    memory: Memory
+    host_key: SshKey
+    """Its SSH host key; a server that shows another is refused."""
+    user: User = "root"
+    port: Port = 22
+    """Port of its SSH server."""
+    burst: bool = False
+    """Takes the part of a burst droplet, for trials."""
+
+
+class HostBalancer(Settings):
+    """A Hetzner load balancer in front of the edges."""
+
+    type: Identifier = "lb11"
+
+
+def _hosts_kind(value: object) -> str:
+    named = isinstance(value, dict) and value and all(isinstance(host, (dict, NamedHost)) for host in value.values())  # pyright: ignore[reportUnknownVariableType,reportUnknownMemberType]
+    return "[named]" if named else "[pool]"
+
+
+class HostCapacity(Settings):
+    """``quayside:capacity`` of a fleet (``cloud: hetzner``)."""
+
+    location: Identifier | None = None
+    """Where created hosts are, such as fsn1."""
+    hosts: (
+        Annotated[
+            Annotated[HostPool, Tag("[pool]")] | Annotated[dict[Name, NamedHost], Tag("[named]")],
+            Discriminator(_hosts_kind),
+        ]
+        | None
+    ) = None
+    """Servers the stack creates: `{count, type, skip}`, or by name `{web1: {type: cx32}}`."""
+    existing: tuple[ExistingServer, ...] = ()
+    """Servers that are there already."""
+    balancer: HostBalancer | None = None
+    """Unset: DNS points at the edges."""
+    groups: dict[Name, Annotated[tuple[Name, ...], Distinct]] = Field(default_factory=dict[str, tuple[str, ...]])
+    """Names for several hosts, for `place`."""
+    generation: dict[Name, Count] = Field(default_factory=dict[str, int])
+    """Host → a number; raise it to rebuild that host: `{host2: 2}`."""
+    drain: Annotated[tuple[Name, ...], Distinct] = ()
+    """Hosts that get no work, before they are rebuilt or removed."""
+    down: Annotated[tuple[Name, ...], Distinct] = ()
+    """Hosts known to be dead: kept in the program, left alone, their replicas placed elsewhere."""
+    image: Identifier | None = None
+    """Machine image of created hosts, by id or name; unset: Debian's own."""
+
+
+class Burst(Settings):
+    """Rented droplets that join the fleet for a peak. Raise ``droplets`` and run ``pulumi up``."""
+
+    droplets: Count = 0
+    size: Identifier = "s-4vcpu-8gb"
+    region: Identifier = "fra1"
+    services: Annotated[tuple[Name, ...], Distinct] = ()
+    """Services that may run on them."""
+
+
+class Access(Settings):
+    """Who may administer the hosts."""
+
+    ssh: Annotated[tuple[Cidr, ...], Distinct] = ()
+    """Address ranges that SSH is open to."""
+    keys: Annotated[tuple[SshKey, ...], Distinct] = ()
+    """Public keys that are let in."""

@@ -1,0 +1,229 @@
+"""What one setting means for another: rules that hold between keys, between services, and on each cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+from settings.problems import Problem
+from settings.service import Autoscale, Service
+from settings.stack import Stack
+from settings.types import nearest, parse_image
+
+RESERVED = {"edge": "the proxy in front of every service has this name"}
+
+
+def check(stack: Stack, services: Mapping[str, Service], secrets: Collection[str], cloud: str | None) -> list[Problem]:
+    """Every problem. ``services`` are those that are well formed; ``cloud`` is None when it is not known."""
+    problems = [
+        Problem(f"services/{name}", "is a reserved name", f"rename it: {RESERVED[name]}")
+        for name in services
+        if name in RESERVED
+    ]
+    for name, service in services.items():
+        at = f"services/{name}"
+        problems += _service(at, service)
+        problems += _secrets(at, service, stack, secrets, cloud)
+        if cloud is not None:
+            problems += _image(at, service, cloud)
+            problems += _aws(at, service) if cloud == "aws" else _docker(at, name, service, services, cloud)
+    for host, registry in stack.registries.items():
+        if registry.password not in secrets:
+            problems.append(_missing_secret(f"quayside:registries/{host}/password", registry.password, stack, secrets))
+    local = stack.registry.local if stack.registry else None
+    for key in ("access_key", "secret_key"):
+        value = getattr(local, key, None)
+        if isinstance(value, str) and value not in secrets:
+            problems.append(_missing_secret(f"quayside:registry/local/{key}", value, stack, secrets))
+    if cloud is not None:
+        problems += _cloud(stack, services, cloud)
+    return problems
+
+
+def _service(at: str, service: Service) -> Iterator[Problem]:
+    """What holds on every cloud."""
+    for env in service.env:
+        if env in service.secrets:
+            yield Problem(
+                f"{at}/env/{env}", "is also a secret, and there can be one", f"remove it from env or from {at}/secrets"
+            )
+    if service.canary is not None and service.rollout is not None:
+        yield Problem(
+            f"{at}/canary", "cannot be combined with rollout", "remove one of the two: both would own the weights"
+        )
+    for key, value in (("sticky", service.sticky), ("canary", service.canary)):
+        if value is not None and service.port is None:
+            yield Problem(f"{at}/{key}", "needs a port, for it is about requests", f"set port, or remove {key}")
+        elif value is not None and service.protocol == "tcp":
+            yield Problem(f"{at}/{key}", "is for protocol http only", f"remove {key}, or remove protocol: tcp")
+    if service.routes and service.port is None:
+        yield Problem(f"{at}/routes", "needs a port to send requests to", "set port, or remove routes")
+    elif service.routes and service.protocol == "tcp":
+        yield Problem(
+            f"{at}/routes", "is for protocol http only", "remove routes; services in its stack reach it by name"
+        )
+    if service.port is None and "protocol" in service.model_fields_set and service.protocol == "tcp":
+        yield Problem(f"{at}/protocol", "needs a port", "set port, or remove protocol")
+    http = service.port is not None and service.protocol == "http"
+    if service.health.path is not None and not http:
+        what = "protocol tcp" if service.port is not None else "no port"
+        yield Problem(
+            f"{at}/health/path", f"cannot be asked of a service with {what}", "use health: {command: …}, or remove it"
+        )
+    if service.health.command is not None and http:
+        yield Problem(
+            f"{at}/health/command", "is for services without a port or with protocol tcp", "use health: /path"
+        )
+    if service.health.timeout > service.health.grace:
+        yield Problem(
+            f"{at}/health/timeout", f"should be at most grace, {service.health.grace}s, got {service.health.timeout}s"
+        )
+    for route in service.priority:
+        if service.routes is not None and route not in service.routes:
+            close = nearest(route, service.routes)
+            yield Problem(
+                f"{at}/priority/{route}", "is no route of this service", f"did you mean {close}?" if close else ""
+            )
+    mounted = [*service.writable, *([service.volume.path] if service.volume else [])]
+    for path in service.writable:
+        if service.volume is not None and path == service.volume.path:
+            yield Problem(f"{at}/writable", f"names {path}, which is the volume", "leave it out: a volume is writable")
+    for path in service.files:
+        if path in mounted:
+            yield Problem(f"{at}/files{path}", "is a folder already (volume or writable)", "name a file inside it")
+    if service.volume is None:
+        return
+    most = service.replicas.max if isinstance(service.replicas, Autoscale) else service.replicas
+    if most > 1:
+        yield Problem(
+            f"{at}/replicas", f"should be 1 for a service with a volume, got {most}", "two would corrupt the data"
+        )
+    if service.canary is not None:
+        yield Problem(f"{at}/canary", "cannot share the service's volume", "remove canary or volume")
+
+
+def _missing_secret(path: str, key: str, stack: Stack, secrets: Collection[str]) -> Problem:
+    namespace = "" if stack.project == "quayside" else "quayside:"
+    close = nearest(key, secrets)
+    hint = f'; did you mean "{close}"?' if close else ""
+    fix = f"pulumi config set --secret --path {namespace}secrets.{key} VALUE --stack {stack.name}"
+    return Problem(path, f'no secret "{key}" in this stack{hint}', fix)
+
+
+def _secrets(at: str, service: Service, stack: Stack, secrets: Collection[str], cloud: str | None) -> Iterator[Problem]:
+    for env, key in service.secrets.items():
+        if key.startswith("arn:"):
+            if cloud not in {"aws", None}:
+                fix = "name a key under the stack's secrets"
+                yield Problem(f"{at}/secrets/{env}", f"an ARN is for cloud aws, and this stack is {cloud}", fix)
+        elif key not in secrets:
+            yield _missing_secret(f"{at}/secrets/{env}", key, stack, secrets)
+
+
+def _image(at: str, service: Service, cloud: str) -> Iterator[Problem]:
+    if cloud == "local":
+        return
+    images = [("image", service.image)]
+    if service.canary is not None:
+        images.append(("canary/image", service.canary.image))
+    for key, image in images:
+        reference = parse_image(image)
+        if reference.digest is None:
+            fix = f"write {reference.repository}@sha256:…; a tag can move, a digest cannot"
+            yield Problem(f"{at}/{key}", f'needs a digest outside local stacks, got "{image}"', fix)
+
+
+def _aws(at: str, service: Service) -> Iterator[Problem]:
+    if service.place is not None:
+        yield Problem(f"{at}/place", "is for fleets of hosts; ECS places tasks itself", "remove place")
+    if service.ports:
+        yield Problem(f"{at}/ports", "is for fleets of hosts", "remove ports; on aws use routes")
+    if service.on == "fargate" and service.network not in {"own", "awsvpc"}:
+        yield Problem(f"{at}/network", f"cannot be {service.network} on fargate", "remove network, or on: fargate")
+    if service.uses and service.network in {"bridge", "host"}:
+        yield Problem(
+            f"{at}/uses",
+            f"cannot be kept to with network {service.network}: its tasks share the instance's group",
+            "remove network",
+        )
+
+
+def _docker(at: str, name: str, service: Service, services: Mapping[str, Service], cloud: str) -> Iterator[Problem]:
+    where = "a local stack" if cloud == "local" else "Docker hosts"
+    if service.rollout is not None:
+        yield Problem(
+            f"{at}/rollout", f"is for cloud aws; {where} always release create-first behind a gate", "remove rollout"
+        )
+    if service.network in {"bridge", "awsvpc"}:
+        yield Problem(f"{at}/network", f"should be own or host on {where}, got {service.network}", "remove network")
+    for key, given in (
+        ("on", service.on != "ec2"),
+        ("balancer", service.balancer != 1),
+        ("priority", bool(service.priority)),
+    ):
+        if given:
+            yield Problem(
+                f"{at}/{key}",
+                f"is for cloud aws, and this stack is {cloud}",
+                f"remove {key}, or set it in the aws stack's file",
+            )
+    if cloud == "local":
+        for key, given in (("place", service.place is not None), ("ports", bool(service.ports))):
+            if given:
+                yield Problem(f"{at}/{key}", "is for fleets of hosts, and this stack is local", f"remove {key}")
+    if cloud == "hetzner" and service.volume is not None and service.place is None:
+        yield Problem(
+            f"{at}/place", "is missing: a service with a volume lives on one named host", "set place to a host"
+        )
+    if service.network != "host":
+        return
+    for key, given in (
+        ("uses", bool(service.uses)),
+        ("routes", bool(service.routes)),
+        ("port", service.port is not None),
+        ("sticky", service.sticky is not None),
+    ):
+        if given:
+            fix = f"remove {key}, or remove network: host"
+            yield Problem(f"{at}/{key}", "cannot be had with network host, which the edge has no part in", fix)
+    for caller, other in services.items():
+        if name in other.uses:
+            yield Problem(
+                f"services/{caller}/uses",
+                f"{name} is on network host, where nobody can use it",
+                f"remove network: host from {name}",
+            )
+
+
+def _cloud(stack: Stack, services: Mapping[str, Service], cloud: str) -> Iterator[Problem]:
+    given = stack.model_fields_set
+    if cloud != "local":
+        if "domain" not in given:
+            yield Problem("quayside:domain", "is missing", "pulumi config set quayside:domain example.com")
+        elif "." not in stack.domain:
+            yield Problem("quayside:domain", f'should be a domain such as example.com, got "{stack.domain}"')
+        if stack.memory is not None:
+            yield Problem(
+                "quayside:memory", f"is for local stacks, and this stack is {cloud}", "say it in quayside:capacity"
+            )
+    if cloud == "local" and stack.capacity is not None:
+        yield Problem(
+            "quayside:capacity",
+            "is not for local stacks, which run on this machine",
+            "remove it; quayside:memory bounds a plan",
+        )
+    if cloud != "hetzner":
+        for key in ("burst", "access", "traffic"):
+            if key in given and getattr(stack, key):
+                yield Problem(
+                    f"quayside:{key}", f"is for fleets of hosts, and this stack is {cloud}", f"remove quayside:{key}"
+                )
+    if cloud == "aws" and "edge" in given:
+        yield Problem(
+            "quayside:edge", "is for Docker hosts; on aws the load balancer takes its place", "remove quayside:edge"
+        )
+    for name in stack.burst.services if stack.burst else ():
+        if name not in services:
+            close = nearest(name, services)
+            yield Problem(
+                "quayside:burst/services", f'no service "{name}"', f'did you mean "{close}"?' if close else ""
+            )

@@ -1,0 +1,111 @@
+"""One stack: the services with this stack's values merged in, and where they run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from settings.base import Settings
+from settings.capacity import Access, AwsCapacity, Burst, HostCapacity
+from settings.service import Service
+from settings.types import (
+    Address,
+    Domain,
+    EdgeLine,
+    Identifier,
+    Image,
+    Memory,
+    Name,
+    Port,
+    PrivateRange,
+    RegistryHost,
+    SecretKey,
+    Text,
+    Weight,
+)
+
+
+class Edge(Settings):
+    """The proxy on every Docker host: its only published container."""
+
+    image: Image = "haproxy:3.2-alpine"
+    http: Port = 80
+    """Port for HTTP."""
+    https: Port = 443
+    """Port for HTTPS, where the stack has a certificate."""
+    address: Address = "0.0.0.0"  # noqa: S104  # an edge is there to be reached
+    """Address of the host the edge listens on. `127.0.0.1` keeps a laptop's stack to the laptop."""
+    extra: tuple[EdgeLine, ...] = ()
+    """HAProxy lines added to the public frontend as they are: headers, rate limits, compression."""
+    memory: Memory = 256 * 1024**2
+
+
+class Registry(Settings):
+    """How to log in to a registry of images."""
+
+    username: Text
+    password: SecretKey
+    """Key under `secrets`."""
+
+
+class LocalRegistry(Settings):
+    """A registry on localhost:5000 of every host, all backed by one S3-compatible bucket."""
+
+    bucket: Identifier
+    endpoint: Domain | None = None
+    """Host of the S3-compatible service; unset: AWS's own."""
+    access_key: SecretKey | None = None
+    """Key under `secrets`."""
+    secret_key: SecretKey | None = None
+    """Key under `secrets`."""
+
+
+class RunRegistry(Settings):
+    """Registries that the stack itself runs."""
+
+    local: LocalRegistry | None = None
+
+
+class Dns(Settings):
+    """Who holds the domain's records."""
+
+    provider: Literal["hetzner", "route53", "digitalocean", "manual"] = "manual"
+    """`manual`: the records to make are printed."""
+    zone: Domain | None = None
+    """The zone; unset: the stack's `domain`."""
+
+
+class Stack(Settings):
+    """Everything one `pulumi up` needs to know."""
+
+    project: Name
+    name: Name
+    cloud: Literal["aws", "hetzner", "local"]
+    """Where the stack runs: AWS, a fleet of Docker hosts, or this machine's Docker."""
+    domain: Domain = "localhost"
+    """What `{domain}` in routes stands for. Required outside `local`."""
+    services: dict[Name, Service] = Field(default_factory=dict[str, Service])
+    """What this stack changes of services.yaml: merged over it, null removes."""
+    edge: Edge = Edge()
+    """The proxy on every Docker host."""
+    subnets: PrivateRange = "10.128.0.0/9"
+    """The range that the services' Docker networks are taken from, a /26 each."""
+    memory: Memory | None = None
+    """Memory the services of a `local` stack may plan with; unset: not checked at preview."""
+    surge: Literal["all", "largest"] = "all"
+    """Room kept for a release: two of every stateless service, or two of the largest one only."""
+    capacity: AwsCapacity | HostCapacity | None = None
+    """How much there is to run on; its keys depend on `cloud`."""
+    burst: Burst | None = None
+    """Fleets: droplets that join for a peak."""
+    access: Access = Access()
+    """Fleets: who may administer the hosts."""
+    registries: dict[RegistryHost, Registry] = Field(default_factory=dict[str, Registry])
+    """Registry host → how to log in to it."""
+    registry: RunRegistry | None = None
+    """Registries that the stack itself runs."""
+    dns: Dns = Dns()
+    """Who holds the domain's records."""
+    traffic: dict[Name, Weight] = Field(default_factory=dict[str, int])
+    """Fleets: host or group → weight, 0–256, to move traffic between providers."""
