@@ -71,6 +71,13 @@ frontend public
 """What a new edge serves until the first routing. Part of its container: a change here replaces every edge."""
 
 
+_CHECK = (
+    "check inter 500ms fastinter 250ms downinter 1s fall 2 rise 1"
+    # Live requests tell of a dead replica before the next check does.
+    " observe layer4 error-limit 3 on-error sudden-death"
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeConfig:
     """What the configuration says beside the plan."""
@@ -140,7 +147,14 @@ def _public(plan: Plan, edge: EdgeConfig) -> Iterable[str]:
     # With it an old worker answers once more on an idle connection and then closes it, where it would cut it off.
     yield "    option idle-close-on-response"
     # The first edge is the one that saw the client: nothing an outsider claims about it is believed.
-    for header in ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Real-IP", "Forwarded"):
+    for header in (
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "X-Forwarded-Port",
+        "X-Forwarded-Proto",
+        "X-Real-IP",
+        "Forwarded",
+    ):
         yield f"    http-request del-header {header}"
     yield "    option forwardfor"
     yield "    http-request set-header X-Forwarded-Proto http"
@@ -154,8 +168,12 @@ def _public(plan: Plan, edge: EdgeConfig) -> Iterable[str]:
     yield "    default_backend no_route"
     yield ""
     yield "backend no_route"
-    yield '    http-request return status 404 content-type text/plain string "quayside: no service has a route for this host and path"'
+    yield _answer(404, "quayside: no service has a route for this host and path")
     yield ""
+
+
+def _answer(status: int, text: str) -> str:
+    return f'    http-request return status {status} content-type text/plain string "{text}"'
 
 
 def _route(index: int, route: Route) -> Iterable[str]:
@@ -186,7 +204,7 @@ def _internal(plan: Plan, routed: Sequence[ServicePlan]) -> Iterable[str]:
     yield "    default_backend not_in_uses"
     yield ""
     yield "backend not_in_uses"
-    yield '    http-request return status 403 content-type text/plain string "quayside: the caller does not declare this service in its uses"'
+    yield _answer(403, "quayside: the caller does not declare this service in its uses")
     yield ""
 
 
@@ -232,15 +250,15 @@ def _backend(service: ServicePlan, containers: Mapping[str, str]) -> Iterable[st
         yield "    retries 30"
         check = ""
     else:
-        check = " check inter 500ms fastinter 250ms downinter 1s fall 2 rise 1 observe layer4 error-limit 3 on-error sudden-death"
+        check = f" {_CHECK}"
         yield f"    timeout check {settings.health.timeout}s"
         if settings.protocol == "http":
             yield "    option httpchk"
-            yield f"    http-check send meth GET uri {settings.health.path or '/'} ver HTTP/1.1 hdr Host {service.health_host}"
+            path = settings.health.path or "/"
+            yield f"    http-check send meth GET uri {path} ver HTTP/1.1 hdr Host {service.health_host}"
             yield "    http-check expect status 200-399"
     yield f"    default-server{check} resolvers docker resolve-prefer ipv4 init-addr last,libc,none"
     for slot in service.slots:
         cookie = f" cookie {slot.name}" if settings.sticky is not None else ""
         yield f"    server {slot.name} {containers[slot.name]}:{settings.port} weight {slot.weight}{cookie}"
     yield ""
-

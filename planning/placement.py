@@ -65,8 +65,8 @@ def fit(
         problems.append(
             Problem(
                 "quayside:memory",
-                f"the services need {_mib(result.needed)}: {_mib(result.steady)} to run and {_mib(extra)} for a release "
-                f"(surge: {surge}); the host has {_mib(available)}",
+                f"the services need {_mib(result.needed)}: {_mib(result.steady)} to run and {_mib(extra)} "
+                f"for a release (surge: {surge}); the host has {_mib(available)}",
                 f"lower services/{largest}/memory ({_mib(totals[largest])} in all), or set quayside:surge to largest",
             )
         )

@@ -16,7 +16,6 @@ from settings.problems import ConfigError, Problem
 from settings.service import File, Service
 from settings.stack import Stack
 
-
 T = TypeVar("T")
 
 
@@ -109,7 +108,9 @@ def plan(stack: Stack, sources: Mapping[str, str]) -> Plan:
     problems += _check_ports(services)
     public = routes.table(services, stack.domain)
     problems += routes.check_routes(public)
-    order = _collect(problems, lambda: creation_order({name: _known_after(s, services) for name, s in services.items()}), ())
+    order = _collect(
+        problems, lambda: creation_order({name: _known_after(s, services) for name, s in services.items()}), ()
+    )
     naming = Naming(project=stack.project, stack=stack.name)
     given = _collect(problems, lambda: subnets.allocate(stack.subnets, naming.key, [EDGE, *services]), {})
     fit, misfits = placement.fit(services, stack.edge.memory, stack.memory, stack.surge)
@@ -241,7 +242,7 @@ def _service_plan(
         subnet=subnet if isolated else None,
         slots=slots,
         files=_file_sets(rendered.files, slots),
-        hosts={used: subnet.edge for used in sorted(service.uses)},
+        hosts=dict.fromkeys(sorted(service.uses), subnet.edge),
         callers=sorted(caller for caller, other in stack.services.items() if name in other.uses),
         health_host=exact[0] if exact else name,
         urls=[route.url(stack.edge.http) for route in public],

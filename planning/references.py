@@ -76,7 +76,9 @@ class Resolver:
 
     def _problem(self, path: str, reference: str, target: str, attribute: str) -> Problem | None:
         if target not in self._services:
-            return Problem(path, f'${{{reference}}} names no service; there is no "{target}"', did_you_mean(target, self._services))
+            return Problem(
+                path, f'${{{reference}}} names no service; there is no "{target}"', did_you_mean(target, self._services)
+            )
         if target not in self._service.uses:
             return Problem(
                 path,
@@ -85,7 +87,9 @@ class Resolver:
             )
         known = attributes(target, self._services[target])
         if not known:
-            return Problem(path, f'${{{reference}}}: "{target}" has no port, so it has no address', f"set services/{target}/port")
+            return Problem(
+                path, f'${{{reference}}}: "{target}" has no port, so it has no address', f"set services/{target}/port"
+            )
         if attribute not in known:
             asked = f'"{attribute}"' if attribute in _ATTRIBUTES else f'"{attribute}", which is no attribute'
             return Problem(path, f'${{{reference}}} asks for {asked}; "{target}" has {", ".join(sorted(known))}')
@@ -109,7 +113,9 @@ def check_uses(services: Mapping[str, Service]) -> Iterable[Problem]:
                 elif target == name and key == "after":
                     yield Problem(path, "a service cannot come after itself", "remove it")
                 elif key == "uses" and services[target].port is None:
-                    yield Problem(path, f'"{target}" has no port, so nothing can reach it', f"set services/{target}/port")
+                    yield Problem(
+                        path, f'"{target}" has no port, so nothing can reach it', f"set services/{target}/port"
+                    )
         for target in set(service.uses) & set(services):
             if service.network == "host":
                 yield Problem(

@@ -1,4 +1,4 @@
-"""One file a cloud: wires components from settings and plan. A cloud's SDK is imported only for a stack that uses it."""
+"""One file a cloud: wires components from settings and plan. An SDK is imported only for a stack that uses it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pulumi
 
 from settings.load import load
-from settings.problems import ConfigError
+from settings.problems import ConfigError, Problem
 
 
 def deploy(root: Path) -> Mapping[str, object]:
@@ -21,7 +21,13 @@ def deploy(root: Path) -> Mapping[str, object]:
 
                 return local.build(loaded)
             case cloud:
-                raise NotImplementedError(cloud)
+                raise ConfigError(
+                    [
+                        Problem(
+                            "quayside:cloud", f'"{cloud}" is not built yet', "set it to local; aws and hetzner are next"
+                        )
+                    ]
+                )
     except ConfigError as error:
         # RunError is the one exception that Pulumi prints without a traceback.
         raise pulumi.RunError(str(error)) from None

@@ -94,10 +94,7 @@ def outputs(planned: Plan) -> Mapping[str, object]:
     """What the stack exports: plain values, known at preview."""
     return {
         "urls": sorted({url for service in planned.services.values() for url in service.urls}),
-        "routes": [
-            {"host": route.host, "path": route.path, "service": route.service}
-            for route in planned.routes
-        ],
+        "routes": [{"host": route.host, "path": route.path, "service": route.service} for route in planned.routes],
         "reach": [{"from": r.source, "to": r.target, "address": r.address} for r in planned.reach],
         "placement": [
             {

@@ -46,9 +46,7 @@ def replica(args: ReplicaArgs, opts: pulumi.ResourceOptions) -> docker.Container
         envs=_environment(args.slot.env, args.secrets),
         hosts=[docker.ContainerHostArgs(host=host, ip=ip) for host, ip in args.service.hosts.items()],
         network_mode="host" if args.network is None else None,
-        networks_advanced=(
-            None if args.network is None else [docker.ContainerNetworksAdvancedArgs(name=args.network)]
-        ),
+        networks_advanced=(None if args.network is None else [docker.ContainerNetworksAdvancedArgs(name=args.network)]),
         memory=-(-settings.memory // _MIB),
         memory_swap=-(-settings.memory // _MIB),
         cpu_shares=max(2, round(settings.cpu * 1024)),
@@ -75,7 +73,9 @@ def replica(args: ReplicaArgs, opts: pulumi.ResourceOptions) -> docker.Container
 def _environment(env: Mapping[str, str], secrets: Mapping[str, pulumi.Input[str]]) -> list[pulumi.Input[str]]:
     plain: list[pulumi.Input[str]] = [f"{key}={value}" for key, value in sorted(env.items())]
     # Each secret is marked by itself, so that a preview still shows the plain ones.
-    return plain + [pulumi.Output.secret(pulumi.Output.concat(key, "=", value)) for key, value in sorted(secrets.items())]
+    return plain + [
+        pulumi.Output.secret(pulumi.Output.concat(key, "=", value)) for key, value in sorted(secrets.items())
+    ]
 
 
 def _healthcheck(service: ServicePlan) -> docker.ContainerHealthcheckArgs | None:

@@ -44,9 +44,7 @@ class StatefulService(pulumi.ComponentResource):
             labels=volume_labels(args.naming.labels(name, "stateful")),
             opts=pulumi.ResourceOptions(parent=self, protect=True),
         )
-        image = docker.RemoteImage(
-            name, name=slot.image, keep_locally=True, opts=pulumi.ResourceOptions(parent=self)
-        )
+        image = docker.RemoteImage(name, name=slot.image, keep_locally=True, opts=pulumi.ResourceOptions(parent=self))
         files = {
             image: Files(
                 f"{name}-{files.digest}",
@@ -69,9 +67,7 @@ class StatefulService(pulumi.ComponentResource):
                 container_name=args.naming.stateful(name),
                 volume=volume.name,
             ),
-            pulumi.ResourceOptions(
-                parent=self, delete_before_replace=True, depends_on=[image, *args.after]
-            ),
+            pulumi.ResourceOptions(parent=self, delete_before_replace=True, depends_on=[image, *args.after]),
         )
         self.containers = {slot.name: container.name}
         self.resources = (container,)

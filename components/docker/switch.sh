@@ -86,12 +86,24 @@ fi
 # Drain. An old worker lives as long as any of its connections, those of other services too, so we wait only for
 # connections to containers that the new configuration does not name, each at most its service's drain.
 servers haproxy.cfg | awk '{ print $3 }' >serving
-old_workers() { ask_master "show proc" | awk '/^# old workers/ { old = 1; next } /^#/ { old = 0 } old && $1 ~ /^[0-9]+$/ { print $1 }'; }
-retired_sessions() { # pid → backend/server container connections; columns are found by their headings
-    {
-        ask_master "@!$1 show servers state"
-        ask_master "@!$1 show servers conn"
-    } | awk 'NR == FNR { serving[$1] = 1; next }
+# No answer is not "none": a master that is busy reloading would otherwise end the drain before it began.
+old_workers() {
+    tries=0
+    until listing=$(ask_master "show proc") && echo "$listing" | grep -q '^# workers'; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 50 ] || return 1
+        sleep 0.2
+    done
+    echo "$listing" | awk '/^# old workers/ { old = 1; next } /^#/ { old = 0 } old && $1 ~ /^[0-9]+$/ { print $1 }'
+}
+# Prints backend/server, container and connections of what this worker still serves and the new one does not.
+retired_sessions() { # pid
+    states=$(ask_master "@!$1 show servers state")
+    connections=$(ask_master "@!$1 show servers conn")
+    case $states in *srv_fqdn*) ;; *) return 1 ;; esac
+    case $connections in *used_cur*) ;; *) return 1 ;; esac
+    # Columns are found by their headings, which begin with a "#" that the rows do not have.
+    printf '%s\n%s\n' "$states" "$connections" | awk 'NR == FNR { serving[$1] = 1; next }
         $1 == "#" { for (i = 2; i <= NF; i++) { if ($i == "srv_fqdn") fqdn = i - 1; if ($i == "used_cur") { used = i - 1; fqdn = 0 } } next }
         fqdn && NF > fqdn { name[$2 "/" $4] = $fqdn; next }
         used && $1 ~ /\// && $used > 0 && name[$1] != "" && name[$1] != "-" && !(name[$1] in serving) { print $1, name[$1], $used }' serving -
@@ -99,12 +111,16 @@ retired_sessions() { # pid → backend/server container connections; columns are
 switched=$(date +%s)
 keepalive=6 # an idle connection of the old worker may bring one more request for this long
 while :; do
-    workers=$(old_workers)
+    workers=$(old_workers) || { echo "the edge's master process does not answer, so the drain cannot be watched"; exit 1; }
     [ -n "$workers" ] || break
     elapsed=$(($(date +%s) - switched))
     busy=0
     for pid in $workers; do
-        retired_sessions "$pid" >sessions
+        retired_sessions "$pid" >sessions || {
+            # It ended between two questions, or is too busy to answer.
+            [ ! -d "/proc/$pid" ] || busy=1
+            continue
+        }
         while read -r server container connections; do
             drain=$(awk -v c="$container" '$1 == c { d = $2 } END { print (d == "" ? 30 : d) }' drains 2>/dev/null || echo 30)
             if [ "$elapsed" -ge "$drain" ] && [ "$elapsed" -ge "$keepalive" ]; then

@@ -1,6 +1,7 @@
 """Planning, by exact values and messages."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -84,7 +85,7 @@ def test_a_cycle_is_printed() -> None:
     assert shown[0] == shown[-1]
     assert set(shown) == {"a", "b", "c"}
     follows = {"a": "b", "b": "c", "c": "a"}
-    assert all(follows[one] == other for one, other in zip(shown, shown[1:], strict=False))
+    assert all(follows[one] == other for one, other in pairwise(shown))
 
 
 def test_order_puts_dependencies_first_and_is_stable() -> None:
@@ -161,7 +162,12 @@ def test_canary_weights_are_exact(replicas: int, canaries: int, share: int) -> N
 
 
 def test_a_canary_gets_its_own_image_and_env() -> None:
-    web = {**WEB, "replicas": 4, "env": {"A": "1", "B": "1"}, "canary": {"image": "web:next", "share": 25, "env": {"B": "2"}}}
+    web = {
+        **WEB,
+        "replicas": 4,
+        "env": {"A": "1", "B": "1"},
+        "canary": {"image": "web:next", "share": 25, "env": {"B": "2"}},
+    }
     slots = planned({"web": web}).services["web"].slots
     assert [(s.name, s.image) for s in slots][-2:] == [("web-4", "web"), ("web-canary-1", "web:next")]
     assert slots[-1].env == {"A": "1", "B": "2"}
