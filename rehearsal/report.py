@@ -1,0 +1,156 @@
+"""A report for people: resources by component, the routing table, who reaches whom, and placement."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from rehearsal.checks import Finding
+from rehearsal.compare import Difference
+from rehearsal.events import short_type
+from rehearsal.preview import Report
+from rehearsal.values import mapping, sequence
+
+_SECTIONS = (("routes", "Routes"), ("reach", "Who reaches whom"), ("placement", "Placement"))
+
+
+def print_report(report: Report, console: Console) -> None:
+    """The whole report on a terminal."""
+    console.print(Text.assemble((f"{report.project}/{report.stack}", "bold"), f"  {_counted(report)}"))
+    console.print(_tree(report))
+    for key, title in _SECTIONS:
+        rows = _rows(report.outputs.get(key))
+        if rows:
+            console.print(Text(f"\n{title}", style="bold"))
+            console.print(_table(rows))
+    _print_lines(console, "Notes", report.notes, "yellow")
+    print_problems(report.problems, console)
+
+
+def print_problems(problems: Sequence[Finding], console: Console) -> None:
+    _print_lines(console, "Problems", [str(problem) for problem in problems], "red")
+
+
+def print_difference(difference: Difference, ref: str, console: Console) -> None:
+    """What changes from `ref` to the tree as it is."""
+    console.print(Text(f"\nAgainst {ref}", style="bold"))
+    for line in difference.lines():
+        style = {"+": "green", "-": "red", "~": "yellow"}.get(line[:1], "dim")
+        console.print(Text(line, style=style), soft_wrap=True)
+
+
+def markdown(report: Report, difference: Difference | None = None, ref: str = "") -> str:
+    """The report as a comment on a pull request."""
+    parts = [f"## Rehearsal of `{report.project}/{report.stack}`", _counted(report)]
+    if report.problems:
+        parts.append("### Problems\n" + "\n".join(f"- {problem}" for problem in report.problems))
+    if difference is not None:
+        parts.append(f"### Against `{ref}`\n```diff\n" + "\n".join(difference.lines()) + "\n```")
+    for key, title in _SECTIONS:
+        rows = _rows(report.outputs.get(key))
+        if rows:
+            parts.append(f"### {title}\n{_markdown_table(rows)}")
+    counts = _by_component(report)
+    rows: list[Mapping[str, Any]] = [
+        {"component": owner, "type": kind, "count": number}
+        for owner, kinds in counts.items()
+        for kind, number in kinds.items()
+    ]
+    parts.append(f"### Resources\n{_markdown_table(rows)}")
+    if report.notes:
+        parts.append("### Notes\n" + "\n".join(f"- {note}" for note in report.notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def _counted(report: Report) -> str:
+    custom = sum(found.custom for found in report.registrations)
+    problems = len(report.problems)
+    verdict = "no problems" if not problems else f"{problems} problem{'' if problems == 1 else 's'}"
+    return f"{custom} resources in {len(report.registrations) - custom} components, {verdict}"
+
+
+def _tree(report: Report) -> RenderableType:
+    children: dict[str, list[Any]] = defaultdict(list)
+    known = {found.urn for found in report.registrations}
+    for found in report.registrations:
+        children[found.parent if found.parent in known else ""].append(found)
+
+    def fill(branch: Tree, urn: str) -> None:
+        plain: dict[str, list[str]] = defaultdict(list)
+        for found in children[urn]:
+            if children.get(found.urn):
+                inner = branch.add(f"[bold]{escape(found.name)}[/] [dim]{escape(short_type(found.type))}[/]")
+                fill(inner, found.urn)
+            else:
+                plain[short_type(found.type)].append(found.name)
+        for kind, names in sorted(plain.items()):
+            shown = ", ".join(names[:4]) + (f" … {len(names) - 4} more" if len(names) > 4 else "")
+            branch.add(f"{len(names)} × {escape(kind)} [dim]{escape(shown)}[/]")
+
+    root = Tree("", hide_root=True)
+    fill(root, "")
+    return Group(root)
+
+
+def _by_component(report: Report) -> dict[str, Counter[str]]:
+    names = {found.urn: found.name for found in report.registrations}
+    counts: dict[str, Counter[str]] = {}
+    for found in report.registrations:
+        if found.custom:
+            counts.setdefault(names.get(found.parent, "(stack)"), Counter())[short_type(found.type)] += 1
+    return counts
+
+
+def _rows(value: Any) -> list[Mapping[str, Any]]:
+    """A stack output as table rows: a list of mappings as it is, a mapping as its items."""
+    items = sequence(value)
+    if items is not None:
+        return [row for item in items if (row := mapping(item)) is not None]
+    return [{"name": key, "value": item} for key, item in (mapping(value) or {}).items()]
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def _cell(value: Any) -> str:
+    items, members = sequence(value), mapping(value)
+    if items is not None:
+        return ", ".join(_cell(item) for item in items)
+    if members is not None:
+        return ", ".join(f"{key} {_cell(item)}" for key, item in members.items())
+    return "" if value is None else str(value)
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    columns = _columns(rows)
+    table = Table(*columns, box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False)
+    for row in rows:
+        table.add_row(*(escape(_cell(row.get(column))) for column in columns))
+    return table
+
+
+def _markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    columns = _columns(rows)
+    lines = [
+        columns,
+        ["---"] * len(columns),
+        *([_cell(row.get(c)).replace("|", "\\|") for c in columns] for row in rows),
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _print_lines(console: Console, title: str, lines: Iterable[str], style: str) -> None:
+    found = list(lines)
+    if found:
+        console.print(Text(f"\n{title}", style=f"bold {style}"))
+        for line in found:
+            console.print(Text(f"  {line}"), soft_wrap=True)
