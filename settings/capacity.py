@@ -104,7 +104,7 @@ class HostBalancer(Settings):
 
 def _hosts_kind(value: object) -> str:
     named = isinstance(value, dict) and value and all(isinstance(host, (dict, NamedHost)) for host in value.values())  # pyright: ignore[reportUnknownVariableType,reportUnknownMemberType]
-    return "[named]" if named else "[pool]"
+    return "\0named" if named else "\0pool"
 
 
 class HostCapacity(Settings):
@@ -114,7 +114,7 @@ class HostCapacity(Settings):
     """Where created hosts are, such as fsn1."""
     hosts: (
         Annotated[
-            Annotated[HostPool, Tag("[pool]")] | Annotated[dict[Name, NamedHost], Tag("[named]")],
+            Annotated[HostPool, Tag("\0pool")] | Annotated[dict[Name, NamedHost], Tag("\0named")],
             Discriminator(_hosts_kind),
         ]
         | None

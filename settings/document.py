@@ -38,7 +38,7 @@ class _Loader(yaml.SafeLoader):
         wide = sum(len(value.value) if isinstance(value, yaml.SequenceNode) else 1 for value in merged)
         if wide <= 32:
             super().flatten_mapping(node)
-        if wide > 32 or len(node.value) > 10_000:
+        if wide > 32 or (merged and len(node.value) > 10_000):
             raise yaml.constructor.ConstructorError(None, None, "too much is merged with <<", node.start_mark)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -189,7 +189,7 @@ def plain(value: object, path: str) -> tuple[object, list[Problem]]:
                 if not isinstance(key, str):
                     fix = f'write "{shown(key)}"' if isinstance(key, (bool, int, float)) else ""
                     problems.append(Problem(join_path(at, key), f"a key should be text, got {shown(key)}", fix))
-                elif _unprintable(key):
+                elif _unprintable(key) or "\0" in key:
                     problems.append(Problem(join_path(at, key), "a key holds a character that is not text"))
                 else:
                     made[key] = copy(inner, join_path(at, key), depth + 1)

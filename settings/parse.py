@@ -262,14 +262,16 @@ _EXPECTED = {
 
 
 def _problem(detail: ErrorDetails, root: object, prefix: str) -> Problem:
-    where = [part for part in detail["loc"] if part not in {"[key]", "[range]", "[count]", "[pool]", "[named]"}]
+    of_key = detail["loc"][-1:] == ("[key]",) and detail["type"] != "extra_forbidden"
+    parts = detail["loc"][:-1] if of_key else detail["loc"]
+    where = [part for part in parts if not (isinstance(part, str) and part.startswith("\0"))]  # the tags of unions
     context = cast("dict[str, object]", detail.get("ctx", {}))
     path = "/".join([prefix, *(step(part) for part in where)]).replace("//", "/")
     fix = str(context.get("fix", ""))
     got = shown(cast("object", detail["input"]))
     kind = detail["type"]
     if kind == "should_be":
-        about = "the name " if "[key]" in detail["loc"] else ""
+        about = "the name " if of_key else ""
         return Problem(path, f"{about}should be {context['allowed']}, got {got}", fix)
     if kind == "refused":
         at = f"{path}/{step(context['at'])}" if context.get("at") else path

@@ -148,10 +148,10 @@ def _aws(at: str, service: Service) -> Iterator[Problem]:
 
 
 def _docker(at: str, name: str, service: Service, services: Mapping[str, Service], cloud: str) -> Iterator[Problem]:
-    where = "a local stack" if cloud == "local" else "Docker hosts"
+    where = "local stacks" if cloud == "local" else "Docker hosts"
     if service.rollout is not None:
         yield Problem(
-            f"{at}/rollout", f"is for cloud aws; {where} always release create-first behind a gate", "remove rollout"
+            f"{at}/rollout", f"is for cloud aws; {where} release create-first behind a gate", "remove rollout"
         )
     if service.network in {"bridge", "awsvpc"}:
         yield Problem(f"{at}/network", f"should be own or host on {where}, got {service.network}", "remove network")

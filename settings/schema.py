@@ -239,10 +239,11 @@ def _table(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 def _words(annotation: object) -> str:
     """What a person writes for a value of this kind."""
-    for kind, words in _WORDS:
-        if annotation == kind:
-            return words
     origin, arguments = get_origin(annotation), get_args(annotation)
+    for kind, words in _WORDS:
+        known = get_args(kind)
+        if annotation == kind or (known and arguments[: len(known)] == known):
+            return words
     if origin is Annotated:
         return _words(arguments[0])
     if origin in {Union, types.UnionType}:

@@ -171,14 +171,14 @@ def _file(value: object) -> object:
 
 
 def _replicas_kind(value: object) -> str:
-    return "[range]" if isinstance(value, (dict, Autoscale)) else "[count]"
+    return "\0range" if isinstance(value, (dict, Autoscale)) else "\0count"
 
 
 ShortHealth = Annotated[Health, BeforeValidator(_health, json_schema_input_type=HealthPath | Health)]
 ShortVolume = Annotated[Volume, BeforeValidator(_volume, json_schema_input_type=AbsolutePath | Volume)]
 ShortFile = Annotated[File, BeforeValidator(_file, json_schema_input_type=SourcePath | File)]
 Replicas = Annotated[
-    Annotated[Count, Tag("[count]")] | Annotated[Autoscale, Tag("[range]")],
+    Annotated[Count, Tag("\0count")] | Annotated[Autoscale, Tag("\0range")],
     Discriminator(_replicas_kind),
 ]
 

@@ -360,9 +360,11 @@ Address = Annotated[str, BeforeValidator(_address), WithJsonSchema({"type": "str
 def _scalar(value: object, allowed: str) -> str:
     """What a person who writes YAML expects to arrive: ``1`` as "1", ``true`` as "true"."""
     if isinstance(value, Literally):
-        if value.text != f"{float(value)}":
+        whole = value.is_integer() and re.fullmatch("[-+]?[0-9]+", value.text)
+        number = str(int(value)) if whole else f"{float(value)}"
+        if value.text != number:
             raise refused(
-                f"should be in quotes: as a number, {value.text} would arrive as {float(value)}",
+                f"should be in quotes: as a number, {value.text} would arrive as {number}",
                 f'write "{value.text}"',
             )
         return value.text

@@ -1,0 +1,512 @@
+# ruff: noqa: E501  # a message word for word is read on one line
+"""What people write: every message word for word, and the documents of the design."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from settings.parse import parse
+from settings.problems import ConfigError
+from settings.service import Autoscale, Health, Service, Volume
+from settings.stack import Stack
+from settings.types import ImageReference, parse_image
+
+DIGEST = f"sha256:{'a' * 64}"
+LOCAL: dict[str, object] = {"cloud": "local"}
+AWS: dict[str, object] = {"cloud": "aws", "domain": "example.com"}
+FLEET: dict[str, object] = {"cloud": "hetzner", "domain": "example.com"}
+
+
+def read(services: str, config: dict[str, object] | None = None, secrets: tuple[str, ...] = ("stripe",)) -> Stack:
+    name = "dev"
+    return parse(project="quayside", stack=name, services=services, config={**LOCAL, **(config or {})}, secrets=secrets)
+
+
+def web(keys: str, config: dict[str, object] | None = None) -> Service:
+    return read(f"services: {{web: {{image: x@{DIGEST}, {keys}}}}}", config).services["web"]
+
+
+def problems(services: str, config: dict[str, object] | None = None, secrets: tuple[str, ...] = ()) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        read(services, config, secrets)
+    return [str(problem) for problem in caught.value.problems]
+
+
+# --- what is right ---------------------------------------------------------------------------------------------------
+
+SERVICES = """
+services:
+  web:
+    image: registry.example.com/acme/web
+    port: 8080
+    routes: ["{domain}", "www.{domain}", "{domain}/app"]
+    cpu: 0.25
+    memory: 512MiB
+    replicas: 2
+    health: /healthz
+    uses: [cart, session]
+    env: {CART: "${cart.url}", REDIS: "${session.address}"}
+    secrets: {STRIPE_KEY: stripe}
+    sticky: 1h
+    drain: 30s
+  cart: {image: registry.example.com/acme/cart, port: 8080, routes: ["{domain}/cart"], memory: 256MiB, replicas: 2, uses: [session]}
+  session: {image: redis, port: 6379, protocol: tcp, memory: 256MiB, volume: /data}
+"""
+PROD: dict[str, object] = {
+    "cloud": "aws",
+    "domain": "example.com",
+    "capacity": {
+        "zones": 3,
+        "instances": {"types": ["m7g.large", "m6g.large"], "min": 2, "max": 12, "spot": 70},
+        "fargate": {"spot": 50},
+    },
+    "services": {
+        "web": {
+            "image": f"registry.example.com/acme/web@{DIGEST}",
+            "replicas": {"min": 3, "max": 30, "cpu": 60, "requests": 800},
+            "rollout": {"strategy": "canary", "percent": 10, "bake": "10m"},
+        },
+        "cart": {"image": f"registry.example.com/acme/cart@{DIGEST}"},
+        "session": {"image": f"redis@{DIGEST}", "volume": None},
+    },
+}
+KEY = f"ssh-ed25519 {'A' * 68}"
+STAGING: dict[str, object] = {
+    "cloud": "hetzner",
+    "domain": "staging.example.com",
+    "capacity": {
+        "location": "fsn1",
+        "hosts": {"count": 3, "type": "cx32"},
+        "existing": [{"name": "db1", "address": "203.0.113.7", "cpu": 16, "memory": "64GiB", "host_key": KEY}],
+        "balancer": {"type": "lb11"},
+    },
+    "burst": {"droplets": 0, "size": "s-4vcpu-8gb", "region": "fra1", "services": ["web"]},
+    "access": {"ssh": ["198.51.100.0/24"], "keys": [KEY]},
+    "services": {
+        "web": {"image": f"registry.example.com/acme/web@{DIGEST}"},
+        "cart": {"image": f"registry.example.com/acme/cart@{DIGEST}"},
+        "session": {"image": f"redis@{DIGEST}", "place": "db1"},
+    },
+}
+
+
+def test_the_designs_services_parse() -> None:
+    stack = read(SERVICES, {"edge": {"http": 8080}})
+    service = stack.services["web"]
+    assert stack.domain == "localhost"
+    assert stack.edge.http == 8080
+    assert list(stack.services) == ["web", "cart", "session"]
+    assert (service.memory, service.sticky, service.drain) == (512 * 1024**2, 3600, 30)
+    assert service.health == Health(path="/healthz")
+    assert service.uses == ("cart", "session")
+    assert stack.services["session"].volume == Volume(path="/data")
+
+
+def test_a_stack_is_merged_over_the_services_and_null_removes() -> None:
+    stack = read(SERVICES, PROD)
+    assert stack.services["web"].replicas == Autoscale(min=3, max=30, cpu=60, requests=800)
+    assert stack.services["web"].routes == ("{domain}", "www.{domain}", "{domain}/app")
+    assert stack.services["session"].volume is None
+    assert "cart" not in read("services: {web: {image: x}, cart: {image: y}}", {"services": {"cart": None}}).services
+
+
+def test_the_designs_fleet_parses() -> None:
+    stack = read(SERVICES, STAGING)
+    assert stack.services["session"].place == "db1"
+    assert stack.burst is not None
+    assert stack.burst.services == ("web",)
+
+
+def test_named_hosts() -> None:
+    assert read("services: {}", {**FLEET, "capacity": {"hosts": {"web1": {"type": "cx32"}}}}).capacity is not None
+
+
+def test_short_and_long_forms_merge() -> None:
+    services = "services: {web: {image: acme/web:1, port: 80, health: /a, env: {A: 1, B: 2}}}"
+    changes = {"web": {"health": {"timeout": "3s"}, "image": {"digest": DIGEST}, "env": {"A": None, "C": True}}}
+    service = read(services, {"services": changes}).services["web"]
+    assert (service.health.path, service.health.timeout) == ("/a", 3)
+    assert service.image == f"acme/web:1@{DIGEST}"
+    assert service.env == {"B": "2", "C": "true"}
+
+
+def test_config_arrives_as_pulumi_hands_it_over() -> None:
+    stack = read(
+        "services: {web: {image: x}}",
+        {"memory": "2GiB", "edge": '{"http": "8080"}', "services": '{"web": {"cpu": "0.5"}}'},
+    )
+    assert (stack.edge.http, stack.services["web"].cpu, stack.memory) == (8080, 0.5, 2 * 1024**3)
+
+
+@pytest.mark.parametrize(
+    ("keys", "field", "expected"),
+    [
+        ("command: sh -c 'echo hi'", "command", ("sh", "-c", "echo hi")),
+        ("command: [sleep, 1]", "command", ("sleep", "1")),
+        ("env: {FAIL: 1, ON: true, PI: 3.5, EMPTY: ''}", "env", {"FAIL": "1", "ON": "true", "PI": "3.5", "EMPTY": ""}),
+        ("user: 1000", "user", "1000"),
+        ("drain: 0s", "drain", 0),
+        ("drain: 1h30m", "drain", 5400),
+        ("memory: 1.5GiB", "memory", 3 * 512 * 1024**2),
+        ("memory: 256MB", "memory", 256 * 1000**2),
+        ("on: ec2", "on", "ec2"),
+        ("capabilities: [cap_net_raw]", "capabilities", ("NET_RAW",)),
+        ("port: 80, routes: ['*.{domain}/a.b/c']", "routes", ("*.{domain}/a.b/c",)),
+        ("routes: []", "routes", ()),
+        ("port:", "port", None),
+        ("replicas: 0", "replicas", 0),
+    ],
+)
+def test_values(keys: str, field: str, expected: object) -> None:
+    assert getattr(web(keys), field) == expected
+
+
+def test_image_references() -> None:
+    assert parse_image(f"host.example.com:5000/a/b:1.2@{DIGEST}") == ImageReference(
+        "host.example.com:5000/a/b", "1.2", DIGEST
+    )
+    assert parse_image("redis") == ImageReference("redis", None, None)
+    assert str(parse_image(f"a/b:c@{DIGEST}")) == f"a/b:c@{DIGEST}"
+    with pytest.raises(ValueError, match="not an image"):
+        parse_image("a b")
+
+
+# --- what is wrong ---------------------------------------------------------------------------------------------------
+
+BARE = "; units are required, got"
+DURATION = "should be a length of time such as 30s, 10m or 1h"
+MEMORY = "should be an amount such as 512MiB"
+ROUTE = 'should be a route such as "{domain}", "www.{domain}" or "{domain}/app", got'
+NAME = "a lowercase letter, then up to 39 lowercase letters, digits and inner hyphens"
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("prot: 80", 'prot: unknown key; did you mean "port"?'),
+        ("port: 0", "port: should be 1–65535, got 0"),
+        ("port: http", 'port: should be a whole number, 1–65535, got "http"'),
+        ("port: 80.5", "port: should be a whole number, 1–65535, got 80.5"),
+        ("port: true", "port: should be a whole number, 1–65535, got true"),
+        ("port: [80]", "port: should be a whole number, 1–65535, got a list"),
+        ("memory: 512", f"memory: {MEMORY}{BARE} 512\n    write 512MiB, if that is meant"),
+        ("memory: 2g", f'memory: {MEMORY}{BARE} "2g"\n    write 2GiB, if that is meant'),
+        ("memory: 1MiB", 'memory: should be 6MiB–1024TiB, got "1MiB"'),
+        ("memory: lots", f'memory: {MEMORY} or 2GiB, got "lots"\n    units are KiB, MiB, GiB, TiB, or kB, MB, GB, TB'),
+        ("cpu: 0", "cpu: should be 0.01–256 (vCPU), got 0"),
+        ("cpu: .nan", "cpu: should be 0.01–256 (vCPU), got .nan"),
+        ("drain: 30", f"drain: {DURATION}{BARE} 30\n    write 30s, if that is meant"),
+        ("drain: 2d", 'drain: should be 0s–1d, got "2d"'),
+        ("drain: 500ms", f'drain: {DURATION}; whole seconds are the smallest step, got "500ms"\n    write 1s'),
+        ("sticky: 0s", 'sticky: should be 1s–365d, got "0s"'),
+        ("replicas: -1", "replicas: should be 0–1000, got -1"),
+        ("replicas: many", 'replicas: should be a whole number, 0–1000, got "many"'),
+        ("replicas: {min: 3, max: 2}", "replicas: min should be at most max, got min 3 and max 2"),
+        ("replicas: {min: 3}", "replicas/max: is missing"),
+        ("replicas: {min: 1, max: 2, cpo: 3}", 'replicas/cpo: unknown key; did you mean "cpu"?'),
+        ("protocol: htp", 'protocol: should be http or tcp, got "htp"\n    did you mean http?'),
+        ("read_only: maybe", 'read_only: should be true or false, got "maybe"'),
+        ("uses: cart", 'uses: should be a list, got "cart"\n    write [cart]'),
+        ("uses: [Cart]", f'uses/0: should be {NAME}, got "Cart"'),
+        ("uses: [a, a]", 'uses: names "a" twice\n    leave one of them out'),
+        ("health: 1", "health: should be a path such as /healthz, or a mapping with path or command, got 1"),
+        ("env: [A]", "env: should be a mapping, got a list"),
+        (
+            "env: {A: [1]}",
+            "env/A: should be text, a number, true or false, got a list\n    a list or mapping can be JSON in quotes",
+        ),
+        ("env: {A: }", 'env/A: should be text, a number, true or false, got nothing\n    write "" for an empty value'),
+        ("env: {A: 1.10}", 'env/A: should be in quotes: as a number, 1.10 would arrive as 1.1\n    write "1.10"'),
+        ("env: {A: 007}", 'env/A: should be in quotes: as a number, 007 would arrive as 7\n    write "007"'),
+        (
+            "env: {1A: x}",
+            'env/1A: the name should be a variable\'s name: letters, digits and _, no digit first, got "1A"',
+        ),
+        ("env: {1: x}", 'env/1: a key should be text, got 1\n    write "1"'),
+        (
+            "command: 'echo \"'",
+            "command: cannot be split as a shell would: no closing quotation\n    write it as a list",
+        ),
+        (
+            "command: []",
+            "command: should be a command, as text or as a list, got an empty list\n    leave it out to keep the image's own",
+        ),
+        (
+            "routes: [https://a.b]",
+            f'routes/0: {ROUTE} "https://a.b"\n    leave the scheme out: the edge speaks for both',
+        ),
+        ("routes: [/app]", f'routes/0: {ROUTE} "/app"\n    a host comes first: {{domain}}/app'),
+        ("routes: [a.b/]", f'routes/0: {ROUTE} "a.b/"\n    write a.b; it matches everything below it'),
+        (
+            "routes: ['a.b:80']",
+            f'routes/0: {ROUTE} "a.b:80"\n    leave the port out: the edge\'s own ports are set by quayside:edge',
+        ),
+        ("routes: ['a b']", f'routes/0: {ROUTE} "a b"'),
+        ('routes: ["a\\nb"]', f'routes/0: {ROUTE} "a\\nb"'),
+        ("routes: ['a.b/../c']", f'routes/0: {ROUTE} "a.b/../c"\n    browsers resolve . and .. before they ask'),
+        (
+            "volume: data",
+            'volume/path: should be an absolute path such as /data: letters, digits and ._@+=- between slashes, got "data"',
+        ),
+        (
+            "files: {/a: ../b}",
+            'files/a/source: should be a path inside the folder of services.yaml, got "../b"\n    keep the file beside services.yaml',
+        ),
+        (
+            "files: {/a: {source: b, content: c}}",
+            "files/a: should have one of source, template and content, got source and content",
+        ),
+        (
+            "capabilities: [NET_RAWW]",
+            'capabilities/0: should be a Linux capability such as NET_BIND_SERVICE, got "NET_RAWW"\n    did you mean NET_RAW?',
+        ),
+        ("canary: {image: x}", "canary/share: is missing"),
+        ("port: 80, canary: {image: x, share: 0}", "canary/share: should be 1–99, got 0"),
+        # between keys
+        ("sticky: 1h", "sticky: needs a port, for it is about requests\n    set port, or remove sticky"),
+        ("routes: [a.b]", "routes: needs a port to send requests to\n    set port, or remove routes"),
+        (
+            "port: 1, protocol: tcp, routes: [a.b]",
+            "routes: is for protocol http only\n    remove routes; services in its stack reach it by name",
+        ),
+        (
+            "health: /x",
+            "health/path: cannot be asked of a service with no port\n    use health: {command: …}, or remove it",
+        ),
+        (
+            "port: 1, health: {command: x}",
+            "health/command: is for services without a port or with protocol tcp\n    use health: /path",
+        ),
+        (
+            "volume: /data, replicas: 2",
+            "replicas: should be 1 for a service with a volume, got 2\n    two would corrupt the data",
+        ),
+        (
+            "env: {A: 1}, secrets: {A: stripe}",
+            "env/A: is also a secret, and there can be one\n    remove it from env or from services/web/secrets",
+        ),
+        (
+            "secrets: {A: strip}",
+            'secrets/A: no secret "strip" in this stack; did you mean "stripe"?\n    pulumi config set --secret --path secrets.strip VALUE --stack dev',
+        ),
+        # on this cloud
+        (
+            "rollout: {}",
+            "rollout: is for cloud aws; local stacks release create-first behind a gate\n    remove rollout",
+        ),
+        ("network: bridge", "network: should be own or host on local stacks, got bridge\n    remove network"),
+        (
+            "on: fargate",
+            "on: is for cloud aws, and this stack is local\n    remove on, or set it in the aws stack's file",
+        ),
+        (
+            "balancer: 2",
+            "balancer: is for cloud aws, and this stack is local\n    remove balancer, or set it in the aws stack's file",
+        ),
+        ("place: db1", "place: is for fleets of hosts, and this stack is local\n    remove place"),
+        (
+            "network: host, port: 80",
+            "port: cannot be had with network host, which the edge has no part in\n    remove port, or remove network: host",
+        ),
+    ],
+)
+def test_one_wrong_key_of_a_service(keys: str, expected: str) -> None:
+    found = problems(f"services: {{web: {{image: x, {keys}}}}}", secrets=("stripe",))
+    assert found == [f"services/web/{expected}"]
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (
+            "Acme/Web:x y",
+            'should be an image such as registry.example.com/acme/web@sha256:…, got "Acme/Web:x y"\n    repositories are lowercase',
+        ),
+        ("web@sha256:1", 'should be an image whose digest is sha256: and 64 hexadecimal digits, got "web@sha256:1"'),
+        (
+            "https://x/y",
+            'should be an image such as registry.example.com/acme/web@sha256:…, got "https://x/y"\n    leave the scheme out',
+        ),
+    ],
+)
+def test_wrong_images(image: str, expected: str) -> None:
+    assert problems(f'services: {{web: {{image: "{image}"}}}}') == [f"services/web/image: {expected}"]
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"srge": "all"}, 'quayside:srge: unknown key; did you mean "surge"?'),
+        ({"surge": "al"}, 'quayside:surge: should be all or largest, got "al"\n    did you mean all?'),
+        ({"cloud": "gcp"}, 'quayside:cloud: should be aws, hetzner or local, got "gcp"'),
+        (
+            {"cloud": None},
+            "quayside:cloud: is missing; it is one of aws, hetzner, local\n    pulumi config set quayside:cloud local --stack dev",
+        ),
+        ({"edge": "on"}, 'quayside:edge: should be a mapping, got "on"'),
+        ({"edge": '{"htp": 1}'}, 'quayside:edge/htp: unknown key; did you mean "http"?'),
+        (
+            {"edge": {"extra": ["a\nb"]}},
+            'quayside:edge/extra/0: should be one line of a HAProxy frontend, without control characters, got "a\\nb"\n    write one list item for each line',
+        ),
+        (
+            {"edge": {"extra": ["backend x"]}},
+            'quayside:edge/extra/0: "backend" would end the public frontend\n    give only lines that belong in a frontend',
+        ),
+        (
+            {"edge": {"address": "here"}},
+            'quayside:edge/address: should be an IP address such as 203.0.113.7, got "here"',
+        ),
+        (
+            {"domain": "Shop.localhost"},
+            'quayside:domain: should be a domain such as example.com, got "Shop.localhost"\n    write shop.localhost',
+        ),
+        (
+            {"subnets": "10.0.0.1/8"},
+            'quayside:subnets: should be a range of addresses whose bits past the prefix are zero, got "10.0.0.1/8"\n    write 10.0.0.0/8',
+        ),
+        (
+            {"subnets": "8.0.0.0/8"},
+            'quayside:subnets: should be a private IPv4 range of /8 to /22, such as 10.128.0.0/9, got "8.0.0.0/8"',
+        ),
+        (
+            {"capacity": {}},
+            "quayside:capacity: is not for local stacks, which run on this machine\n    remove it; quayside:memory bounds a plan",
+        ),
+        (
+            {"burst": {"droplets": 1}},
+            "quayside:burst: is for fleets of hosts, and this stack is local\n    remove quayside:burst",
+        ),
+        ({**FLEET, "domain": None}, "quayside:domain: is missing\n    pulumi config set quayside:domain example.com"),
+        (
+            {**FLEET, "burst": {"services": ["wbe"]}},
+            'quayside:burst/services: no service "wbe"\n    did you mean "web"?',
+        ),
+        (
+            {**FLEET, "capacity": {"hosts": {"count": 1, "type": "a", "skp": [1]}}},
+            'quayside:capacity/hosts/skp: unknown key; did you mean "skip"?',
+        ),
+        (
+            {**AWS, "capacity": {"instances": {"types": [], "max": 1}}},
+            "quayside:capacity/instances/types: should be a list with at least one item, got an empty list",
+        ),
+        (
+            {"services": {"wbe": None}},
+            'services/wbe: services.yaml has no such service to remove\n    did you mean "web"?',
+        ),
+        ({"services": "{"}, 'quayside:services: should be a mapping of services, got "{"'),
+        ({"services": {"web": {"prot": None}}}, 'services/web/prot: unknown key; did you mean "port"?'),
+        (
+            {"registries": {"registry.example.com": {"username": "a", "password": "b"}}},
+            'quayside:registries/registry.example.com/password: no secret "b" in this stack\n    pulumi config set --secret --path secrets.b VALUE --stack dev',
+        ),
+    ],
+)
+def test_one_wrong_key_of_a_stack(config: dict[str, object], expected: str) -> None:
+    assert problems(f"services: {{web: {{image: x@{DIGEST}}}}}", config) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "services.yaml: is empty\n    begin with `services:`, then a service's name, then its image"),
+        (
+            "[]",
+            "services.yaml: should be a mapping with `services`, got an empty list\n    begin with `services:`, then a service's name, then its image",
+        ),
+        ("service: {}", 'service: unknown key; did you mean "services"?'),
+        (
+            "services:",
+            "services: should be a mapping of services, got nothing\n    begin with `services:`, then a service's name, then its image",
+        ),
+        (
+            "services:\n  a: {image: x}\n  a: {image: y}",
+            'services.yaml:3: the key "a" is given twice\n    keep one of them; YAML would take the last and drop the other in silence',
+        ),
+        ("services: {a: b", "services.yaml:1: is not valid YAML: expected ',' or '}', but got '<stream end>'"),
+        (
+            "a: !!python/object:os.system {}",
+            "services.yaml:1: uses a YAML tag (!…), which has no meaning here\n    leave the tag out",
+        ),
+        ("a: \x00", "services.yaml:1: holds a character that YAML does not allow"),
+        ("services: {Web: {image: x}}", f'services/Web: the name should be {NAME}, got "Web"\n    rename the service'),
+        (
+            "services: {edge: {image: x}}",
+            "services/edge: is a reserved name\n    rename it: the proxy in front of every service has this name",
+        ),
+        (
+            "services: {web: {}}",
+            "services/web/image: is missing\n    set it in services.yaml, or in the stack's file under quayside:services",
+        ),
+        ("services: {web: nginx}", 'services/web: should be a mapping, got "nginx"'),
+        ("[" * 5000, "services.yaml: is nested deeper than 32 levels"),
+        ("services: &a {b: *a}", "services.yaml: is nested deeper than 32 levels"),
+    ],
+)
+def test_wrong_documents(text: str, expected: str) -> None:
+    assert problems(text) == [expected]
+
+
+def test_an_alias_bomb_is_refused_at_once() -> None:
+    levels = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))
+    assert problems(f"a0: &a0 [x]\n{levels}") == [
+        "services.yaml: holds more than 100,000 values\n    use fewer aliases (*name)"
+    ]
+
+
+def test_a_bomb_of_merge_keys_is_refused_at_once() -> None:
+    levels = "\n".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 12))
+    assert problems(f"a0: &a0 {{x: 1}}\n{levels}")[0].endswith("too much is merged with <<")
+
+
+def test_images_need_digests_outside_local() -> None:
+    assert problems("services: {web: {image: acme/web:1}}", AWS) == [
+        'services/web/image: needs a digest outside local stacks, got "acme/web:1"\n'
+        "    write acme/web@sha256:…; a tag can move, a digest cannot"
+    ]
+
+
+def test_nobody_uses_a_service_on_the_hosts_network() -> None:
+    services = "services: {a: {image: x, network: host}, b: {image: x, uses: [a]}}"
+    assert problems(services) == [
+        "services/b/uses: a is on network host, where nobody can use it\n    remove network: host from a"
+    ]
+
+
+def test_names_of_project_and_stack() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(project="My Shop", stack="Dev", services="services: {}", config=LOCAL, secrets=())
+    assert [problem.path for problem in caught.value.problems] == ["project", "stack"]
+
+
+def test_everything_at_once() -> None:
+    services = "services: {web: {image: x, prot: 1, port: 0, memory: 5}, db: {imag: y}, 9: {image: z}}"
+    found = problems(services, {"srge": 1, "edge": {"http": 0}})
+    assert [text.split(": ")[0] for text in found] == [
+        "services/9",
+        "quayside:srge",
+        "quayside:edge/http",
+        "services/web/port",
+        "services/web/memory",
+        "services/web/prot",
+        "services/db/image",
+        "services/db/imag",
+    ]
+
+
+def test_the_documented_errors_are_the_real_ones() -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
+    shown = re.search(r"<!-- errors -->\n```\n(.*?)\n```", docs, re.DOTALL)
+    assert shown is not None
+    with pytest.raises(ConfigError) as caught:
+        parse(
+            project="quayside",
+            stack="local",
+            services="services: {web: {image: x, port: 0, memory: 512}, cart: {image: x, secrets: {STRIPE_KEY: stripe}}}",
+            config=LOCAL,
+            secrets=(),
+        )
+    assert str(caught.value) == shown[1]
