@@ -36,6 +36,9 @@ def parse(*, project: str, stack: str, services: str, config: Mapping[str, objec
     problems = [*_check_name("project", project), *_check_name("stack", stack)]
     names = frozenset(key for key in secrets if isinstance(key, str))  # pyright: ignore[reportUnnecessaryIsInstance]
     shared = _shared_services(services, problems)
+    if any(problem.path.startswith(SERVICES_FILE) for problem in problems):
+        # Every service would be found incomplete, for the one reason that the file cannot be read.
+        raise ConfigError(problems)
     settings, own = _settings(config, problems)
     merged = _merge_services(shared, own, problems)
     cloud = settings.get("cloud") if settings.get("cloud") in _CLOUDS else None

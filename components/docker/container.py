@@ -52,7 +52,10 @@ def replica(args: ReplicaArgs, opts: pulumi.ResourceOptions) -> docker.Container
         cpu_shares=max(2, round(settings.cpu * 1024)),
         read_only=settings.read_only,
         tmpfs={"/tmp": "", **dict.fromkeys(settings.writable, "")},  # noqa: S108  # a mount point, not a file
-        capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=list(settings.capabilities) or None),
+        # With the prefix, as the engine reports them: otherwise the first refresh would replace the container.
+        capabilities=docker.ContainerCapabilitiesArgs(
+            drops=["ALL"], adds=[f"CAP_{name}" for name in settings.capabilities] or None
+        ),
         security_opts=["no-new-privileges:true"],
         init=True,
         restart="unless-stopped",

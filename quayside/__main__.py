@@ -1,0 +1,134 @@
+"""`python -m quayside`: up, down, status, logs, exec, secret."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from quayside import docker_engine, lifecycle, observe, pulumi_cli
+from quayside.shell import CommandError
+from rehearsal.errors import RehearsalError
+from rehearsal.secrets import ensure_passphrase, set_secret
+from settings.problems import ConfigError
+
+StackOption = Annotated[str, typer.Option("--stack", "-s", help="Which Pulumi.<stack>.yaml.")]
+ServiceArgument = Annotated[str, typer.Argument(help="A service's name, as `status` shows it.")]
+
+app = typer.Typer(
+    help="Containers written once. This runs a stack on this machine's Docker engine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _console() -> Console:
+    # Piped output keeps its lines whole, for grep and for logs.
+    return Console() if sys.stdout.isatty() else Console(width=160)
+
+
+@app.command()
+def up(stack: StackOption = "local") -> None:
+    """Install what is missing, get the images, deploy, and show what runs where."""
+    lifecycle.up(lifecycle.project(stack, Path.cwd()), _console())
+
+
+@app.command()
+def down(
+    stack: StackOption = "local",
+    volumes: Annotated[bool, typer.Option("--volumes", help="The data of stateful services goes, too.")] = False,
+) -> None:
+    """Remove the stack's containers, networks and routing."""
+    lifecycle.down(lifecycle.project(stack, Path.cwd()), _console(), volumes=volumes)
+
+
+@app.command()
+def status(stack: StackOption = "local") -> None:
+    """Services, healthy replicas, images, memory and addresses."""
+    where = lifecycle.project(stack, Path.cwd())
+    docker_engine.require()
+    lifecycle.show(where, _console())
+
+
+@app.command()
+def logs(
+    service: ServiceArgument,
+    stack: StackOption = "local",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come, until Ctrl-C.")] = False,
+    tail: Annotated[int, typer.Option("--tail", "-n", min=0, help="How many lines back.")] = 100,
+) -> None:
+    """The logs of every replica, merged, each line with its replica's name."""
+    where = lifecycle.project(stack, Path.cwd())
+    docker_engine.require()
+    observe.logs(where.key, service, follow=follow, tail=tail)
+
+
+@app.command(name="exec")
+def execute(
+    service: ServiceArgument,
+    command: Annotated[list[str], typer.Argument(help="What to run, after `--`.")],
+    stack: StackOption = "local",
+) -> None:
+    """Run a command in a service's first running replica. Its exit code is passed on."""
+    where = lifecycle.project(stack, Path.cwd())
+    docker_engine.require()
+    observe.execute(where.key, service, command)
+
+
+@app.command()
+def secret(
+    key: Annotated[str, typer.Argument(help="The key under `secrets`, as a service's `secrets` names it.")],
+    stack: StackOption = "local",
+) -> None:
+    """Write a secret into the stack's file, encrypted. Its value comes from stdin or is asked for."""
+    where = lifecycle.project(stack, Path.cwd())
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", key):
+        raise CommandError(f"secret {key}: should be letters, digits, `_` and `-`, starting with a letter")
+    if sys.stdin.isatty():
+        value = str(typer.prompt(f"value of {key}", hide_input=True))
+    else:
+        value = sys.stdin.read().removesuffix("\n")
+    if not value:
+        raise CommandError(f"secret {key}: the value is empty")
+    passphrase = ensure_passphrase(where.root)
+    if pulumi_cli.available():
+        pulumi_cli.set_secret(where.root, stack, key, value)
+    else:
+        set_secret(where.root / f"Pulumi.{stack}.yaml", f"quayside:secrets.{key}", value, passphrase)
+    typer.echo(f"Pulumi.{stack}.yaml has {key}, encrypted. The next `make up` brings it to the services that use it.")
+
+
+def main() -> int:
+    """Run the command line. Whatever is wrong is one message and exit 1."""
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as stop:
+        return stop.exit_code
+    except (ConfigError, CommandError, RehearsalError) as error:
+        sys.stdout.flush()
+        print(str(error), file=sys.stderr)  # noqa: T201
+        return 1
+    except (KeyboardInterrupt, typer.Abort):
+        print("\nStopped. Run it again to go on from here.", file=sys.stderr)  # noqa: T201
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception as error:
+        usage = getattr(error, "show", None)  # click's own complaints about arguments
+        if usage is None:
+            raise
+        usage()
+        return int(getattr(error, "exit_code", 2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

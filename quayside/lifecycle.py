@@ -1,0 +1,161 @@
+"""`up` and `down`: from whatever state the machine is in to a running stack, and back to nothing."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from planning.names import Naming
+from quayside import containers, docker_engine, images, preflight, progress, pulumi_cli, status
+from quayside.shell import CommandError
+
+BY_PULUMI = "pulumi"
+BY_REHEARSAL = "the rehearsal"
+SETTLE = 10.0
+"""Seconds the closing table waits for health checks that have only just begun."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """Where the program is, and which of its stacks is meant."""
+
+    root: Path
+    name: str
+    stack: str
+
+    @property
+    def key(self) -> str:
+        """The value of the label that everything of the stack carries."""
+        return Naming(project=self.name, stack=self.stack).key
+
+    @property
+    def state(self) -> Path:
+        """The folder for all that is made here and not in git."""
+        return self.root / ".quayside"
+
+
+def project(stack: str, start: Path) -> Project:
+    """The project of the folder one is in."""
+    root = next((folder for folder in (start, *start.parents) if (folder / "Pulumi.yaml").is_file()), None)
+    if root is None:
+        raise CommandError(f"no Pulumi.yaml in {start} or above\n    run this in the project's folder")
+    try:
+        name = str(yaml.safe_load((root / "Pulumi.yaml").read_text())["name"])
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise CommandError("Pulumi.yaml: should be YAML with the project's `name`") from error
+    if not (root / f"Pulumi.{stack}.yaml").is_file():
+        known = sorted(file.name.split(".")[1] for file in root.glob("Pulumi.*.yaml"))
+        raise CommandError(
+            f"no stack {stack}: there is no Pulumi.{stack}.yaml\n    there are {', '.join(known) or 'none'}"
+        )
+    os.chdir(root)
+    return Project(root, name, stack)
+
+
+def up(where: Project, console: Console) -> None:
+    """Bring a stack up, or up to date."""
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    rehearsal = importlib.import_module("rehearsal")  # the SDKs take a second to import: only where they are needed
+    secrets = importlib.import_module("rehearsal.secrets")
+    began = time.monotonic()
+    secrets.ensure_passphrase(where.root)
+    by = engine(where)
+    say(f"{where.key}: {'pulumi is on PATH and' if by == BY_PULUMI else 'no pulumi on PATH, so the rehearsal'} applies")
+    plan = preflight.planned(rehearsal.rehearse(where.stack, where.root).resources)
+    docker_engine.ensure(where.state, say)
+    preflight.check_ports(plan, where.key)
+    preflight.check_memory(plan, where.key, say)
+    images.ensure(plan.images, where.state / "images", say)
+    tell = progress.printer(say)
+    if by == BY_PULUMI:
+        done = pulumi_cli.up(where.root, where.stack, tell)
+    else:
+        done = rehearsal.apply(where.stack, where.root, progress=tell)
+    say(progress.summary(by, done.changes, time.monotonic() - began))
+    say("")
+    show(where, console, settle=SETTLE if _changed(done.changes) else 0.0)
+    say("")
+    say(f"Change Pulumi.{where.stack}.yaml or services.yaml and run `make up` again; nothing is dropped.")
+    say("`.venv/bin/quayside logs SERVICE`, `exec SERVICE -- sh` and `status` look inside; `make down` removes it all.")
+
+
+def down(where: Project, console: Console, *, volumes: bool) -> None:
+    """Remove everything of a stack. The volumes of stateful services only when they are meant."""
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    rehearsal = importlib.import_module("rehearsal")
+    docker_engine.require()
+    began = time.monotonic()
+    by_pulumi = pulumi_cli.applied(where.root, where.stack)
+    if by_pulumi and not pulumi_cli.available():
+        raise CommandError(
+            f"{where.key} was applied by pulumi, which is not on PATH\n    install it, then run this again"
+        )
+    tell = progress.printer(say)
+    if by_pulumi:
+        done = pulumi_cli.destroy(where.root, where.stack, volumes=volumes, progress=tell)
+    else:
+        done = rehearsal.destroy(where.stack, where.root, volumes=volumes, progress=tell)
+    removed = done.changes.get("delete", 0)
+    by = BY_PULUMI if by_pulumi else BY_REHEARSAL
+    say(
+        f"Removed by {by} in {time.monotonic() - began:.1f} s: {removed} resources."
+        if removed
+        else "Nothing was there."
+    )
+    kept = containers.volumes(where.key)
+    if kept:
+        say(f"Kept: volume {', '.join(kept)}. `make down VOLUMES=1` removes data too.")
+    docker_engine.stop_own(where.state, say)
+
+
+def show(where: Project, console: Console, *, settle: float = 0.0) -> None:
+    """Print the table of services, waiting at most `settle` seconds for checks to come round."""
+    end = time.monotonic() + settle
+    while True:
+        found = containers.of_stack(where.key)
+        edge = next((container for container in found if container.role == "edge"), None)
+        rows = status.rows(found, containers.servers(edge))
+        if time.monotonic() >= end or all(row.healthy == row.declared for row in rows):
+            break
+        time.sleep(0.5)
+    if not rows:
+        raise CommandError(f"stack {where.key} runs nothing\n    `make up` starts it")
+    status.show(rows, console)
+
+
+def engine(where: Project) -> str:
+    """Who applies this stack: pulumi where it is on PATH. What one has applied, the other does not take over."""
+    rehearsal = importlib.import_module("rehearsal")
+    state: Any = rehearsal.engine_state(where.stack, where.root)
+    by_rehearsal = state is not None and not state.empty
+    by_pulumi = pulumi_cli.applied(where.root, where.stack)
+    if pulumi_cli.available():
+        if by_rehearsal:
+            raise CommandError(
+                f"{where.key} was applied by the rehearsal, and pulumi is on PATH now: it does not know what is there\n"
+                f"    run `make down` first, then `make up` (volumes are kept), or take pulumi off PATH"
+            )
+        return BY_PULUMI
+    if by_pulumi:
+        raise CommandError(
+            f"{where.key} was applied by pulumi, which is not on PATH any more\n    install it, then run this again"
+        )
+    return BY_REHEARSAL
+
+
+def _changed(changes: Mapping[str, int]) -> bool:
+    return any(count for kind, count in changes.items() if kind != "same")
