@@ -89,6 +89,8 @@ class Edge(pulumi.ComponentResource):
             must_run=False,
             destroy_grace_seconds=10,
             stop_timeout=10,
+            # A soft stop would refuse visitors for as long as one long connection lives.
+            stop_signal="SIGTERM",
             log_driver="local",
             log_opts={"max-size": "10m", "max-file": "3"},
             labels=container_labels(args.labels),

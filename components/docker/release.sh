@@ -1,11 +1,12 @@
-# One release on one host: join, gate, switch, drain, leave. Reads the edge's whole configuration on stdin.
+# One release on one host: join, accept, gate, switch, drain, leave. Reads the edge's whole configuration on stdin.
 # It runs where Pulumi runs and speaks to the host's engine by the docker CLI; the part that needs the edge's own
-# network runs inside the edge (switch.sh, given as $QUAYSIDE_SWITCH). When it fails, nothing old has been touched.
+# network runs inside the edge (accept.sh, switch.sh, restore.sh). When it fails, nothing old has been touched.
 set -eu
 
 config=$(cat)
 directives() { printf '%s\n' "$config" | sed -n "s/^#: $1 //p"; }
 fail() { printf '%s\n' "$*" >&2; exit 1; }
+in_edge() { docker exec -i -e QUAYSIDE_RUN="$run" "$QUAYSIDE_EDGE" sh -c "$1"; }
 
 docker inspect "$QUAYSIDE_EDGE" >/dev/null 2>&1 || fail "the edge's container $QUAYSIDE_EDGE is gone; run \`pulumi refresh\`, then up again"
 
@@ -15,12 +16,31 @@ joined() {
 {{end}}' "$QUAYSIDE_EDGE"
 }
 before=$(joined)
+run=$$-$(date +%s)
+printf '%s\n' "$run" | in_edge 'cat >/var/lib/haproxy/owner'
+
+# A release that fails leaves nothing behind that would hold up its own removal: if its author takes the change back, this
+# command does not run again.
+undo() {
+    [ "$1" != 0 ] || return 0
+    in_edge "$QUAYSIDE_RESTORE" </dev/null >&2 || true
+    joined | awk 'NF { print $1 }' | while read -r network; do
+        printf '%s\n' "$before" | awk -v n="$network" '$1 == n { found = 1 } END { exit !found }' \
+            || docker network disconnect "$network" "$QUAYSIDE_EDGE"
+    done
+}
+trap 'undo $?' EXIT
+trap 'exit 130' INT TERM
+
 directives network | while read -r network address; do
     at=$(printf '%s\n' "$before" | awk -v n="$network" '$1 == n { print $NF }')
     [ "$at" = "$address" ] && continue
     [ -z "$at" ] || docker network disconnect "$network" "$QUAYSIDE_EDGE"
     docker network connect --ip "$address" "$network" "$QUAYSIDE_EDGE"
 done
+
+# Accept: what is new may reach what it uses, so that it can become healthy.
+accepted=$(printf '%s\n' "$config" | in_edge "$QUAYSIDE_ACCEPT") || fail "$accepted"
 
 # Gate, for what only the engine can tell: a Docker health check or, without one, running and not restarted.
 running=$(docker exec "$QUAYSIDE_EDGE" cat /var/lib/haproxy/haproxy.cfg 2>/dev/null | sed -n 's/^#: server //p' || true)
@@ -32,6 +52,7 @@ health_of() { docker inspect -f '{{if .State.Health}}{{range .State.Health.Log}}
 report() { # service slot container answer
     printf 'release of "%s" stopped: replica %s did not become healthy\n' "$1" "$2" >&2
     printf '  health: %s\n' "$4" >&2
+    docker inspect -f '  container: {{.State.Status}}, restarted {{.RestartCount}} times, last exit code {{.State.ExitCode}}' "$3" >&2 2>/dev/null || true
     printf '  the old version serves on; last log lines of %s:\n' "$3" >&2
     docker logs --tail 15 "$3" 2>&1 | sed 's/^/    | /' >&2 || true
 }
@@ -66,7 +87,7 @@ EOF
 
 # Gate by health path, switch, drain: inside the edge. It prints what failed, a line a replica.
 status=0
-verdict=$(printf '%s\n' "$config" | docker exec -i "$QUAYSIDE_EDGE" sh -c "$QUAYSIDE_SWITCH") || status=$?
+verdict=$(printf '%s\n' "$config" | in_edge "$QUAYSIDE_SWITCH") || status=$?
 if [ "$status" != 0 ]; then
     printf '%s\n' "$verdict" | while IFS= read -r line; do
         case $line in
@@ -84,7 +105,7 @@ fi
 printf '%s\n' "$verdict"
 
 # Leave the networks of services that are gone, or Docker could not remove them.
-joined | awk '{ print $1 }' | while read -r network; do
+joined | awk 'NF { print $1 }' | while read -r network; do
     case $network in "$QUAYSIDE_PREFIX"-*) ;; *) continue ;; esac
     directives network | awk -v n="$network" '$1 == n { found = 1 } END { exit !found }' \
         || docker network disconnect "$network" "$QUAYSIDE_EDGE"

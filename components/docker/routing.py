@@ -9,10 +9,21 @@ from pathlib import Path
 import pulumi
 import pulumi_command as command
 
-_HERE = Path(__file__).parent
-_RELEASE = (_HERE / "release.sh").read_text()
-_SWITCH = (_HERE / "switch.sh").read_text()
-_LEAVE = (_HERE / "leave.sh").read_text()
+_SCRIPTS = Path(__file__).parent
+
+
+def _script(name: str) -> str:
+    return (_SCRIPTS / name).read_text()
+
+
+_COMMON = _script("edge_common.sh")
+_ENVIRONMENT = {
+    "QUAYSIDE_RELEASE": _script("release.sh"),
+    "QUAYSIDE_LEAVE": _script("leave.sh"),
+    "QUAYSIDE_ACCEPT": _COMMON + _script("accept.sh"),
+    "QUAYSIDE_SWITCH": _COMMON + _script("switch.sh"),
+    "QUAYSIDE_RESTORE": _COMMON + _script("restore.sh"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +66,7 @@ class Routing(pulumi.ComponentResource):
                 "QUAYSIDE_EDGE": args.edge_name,
                 "QUAYSIDE_EDGE_ID": args.edge_id,
                 "QUAYSIDE_PREFIX": args.network_prefix,
-                "QUAYSIDE_RELEASE": _RELEASE,
-                "QUAYSIDE_SWITCH": _SWITCH,
-                "QUAYSIDE_LEAVE": _LEAVE,
+                **_ENVIRONMENT,
             },
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(depends_on), delete_before_replace=True),
         )

@@ -1,27 +1,19 @@
 # Inside the edge: check the configuration, gate new replicas by their health path, switch, drain what was retired.
 # Its standard output is read by release.sh; on failure each line says one reason.
-set -u
-cd /var/lib/haproxy || exit 1
-
-# A client that is killed leaves this running: the next release waits for its end instead of racing it.
-exec 9>release.lock
-flock -w 300 9 2>/dev/null || flock 9 || { echo "another release holds the edge for five minutes already"; exit 1; }
-
+lock
+superseded && { echo "a later release took over"; exit 1; }
 cat >next.cfg
-digest=$(sed -n 's/^#: digest //p' next.cfg)
-servers() { sed -n 's/^#: server //p' "$1" 2>/dev/null; }
-answering() { timeout 2 wget -q -O - http://127.0.0.1:9903/ 2>/dev/null; }
-ask_master() { echo "$1" | nc -w 5 127.0.0.1 9901 2>/dev/null; }
+digest=$(digest_of next.cfg)
 
 if ! problem=$(haproxy -c -f next.cfg 2>&1); then
     echo "the edge refuses the new configuration; the old one serves on:"
-    echo "$problem" | sed 's/^/  /'
+    echo "$problem" | grep -v NOTICE | sed 's/^/  /'
     exit 1
 fi
 
 probe() { # container port path host timeout
     # Not wget's own -T: it crashes the busybox of Debian 12.
-    timeout "$5" wget -S -O /dev/null --header "Host: $4" "http://$1:$2$3" 2>&1 \
+    (timeout "$5" wget -S -O /dev/null --header "Host: $4" "http://$1:$2$3" 2>&1) 2>/dev/null \
         | awk 'match($0, /HTTP\/[0-9.]+ [0-9][0-9][0-9].*/) { print substr($0, RSTART); found = 1; exit } { last = $0 } END { if (!found) print last }'
 }
 reach() { # container port timeout
@@ -36,6 +28,7 @@ gate() { # service slot container gate port path host timeout grace
             HTTP/*\ 2??* | HTTP/*\ 3??* | open) return 0 ;;
         esac
         [ "$(date +%s)" -lt "$end" ] || break
+        superseded && break
         sleep 0.3
     done
     [ "$4" = http ] && answer="GET $6 answered ${answer:-nothing}"
@@ -58,30 +51,16 @@ EOF
 for job in $waiting; do wait "$job"; done
 if [ -s verdict ]; then cat verdict; exit 1; fi
 
-# Switch: rename into place, reload, wait until the new worker answers.
-reloaded() {
-    tries=0
-    while [ "$(answering)" != "$1" ]; do
-        tries=$((tries + 1))
-        [ "$tries" -lt 100 ] || return 1
-        sleep 0.1
-    done
-}
+superseded && { echo "a later release took over"; exit 1; }
+
 if [ "$(answering)" = "$digest" ] && cmp -s next.cfg haproxy.cfg; then
     echo "routing is current"
 else
     servers haproxy.cfg | awk '{ print $3, $NF }' >>drains
-    cp haproxy.cfg previous.cfg
-    mv next.cfg haproxy.cfg
-    kill -USR2 1
-    if ! reloaded "$digest"; then
-        cp previous.cfg back.cfg && mv back.cfg haproxy.cfg
-        kill -USR2 1
-        echo "the edge did not take the new configuration within 10 s; the old one serves on (docker logs of the edge say why)"
-        exit 1
-    fi
+    take next.cfg || { echo "the edge did not take the configuration within 10 s; the old one serves on (see its logs)"; exit 1; }
     echo "routing switched"
 fi
+rm -f before.cfg
 
 # Drain. An old worker lives as long as any of its connections, those of other services too, so we wait only for
 # connections to containers that the new configuration does not name, each at most its service's drain.
