@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from planning.names import LABEL_ROLE
 from rehearsal import docker_provider as docker
 from rehearsal.command_provider import CommandProvider
 from rehearsal.config import StackConfig, project_name, read_stack
@@ -69,7 +70,7 @@ def apply(stack: str, root: Path, *, progress: Progress) -> Applied:
 
 
 def destroy(stack: str, root: Path, *, volumes: bool, progress: Progress) -> Applied:
-    """Remove what was applied, dependents first. Volumes stay, and stay known, unless `volumes` says otherwise."""
+    """Remove what was applied, dependents first. Protected volumes stay, and stay known, unless `volumes` is set."""
     started = time.monotonic()
     root = root.resolve()
     try:
@@ -241,16 +242,21 @@ class _Run:
             entry, adopted = self._create(provider, step, found, inputs, None)
             return _verb(found.type, "create"), entry, _TAKEN_OVER if adopted else ""
         diff = provider.diff(revealed(old.inputs), step.inputs)
-        if not diff.changed:
+        # What an unfinished run of a command has done is not known, even where its inputs were taken back since.
+        unfinished = found.type == COMMAND and found.urn in self._state.intents
+        if not diff.changed and not unfinished:
             return self._keep(provider, step, found, old)
         forced = {key.partition("[")[0].partition(".")[0] for key in found.replace_on_changes}
         reasons = [key for key in diff.changed if key in diff.replace or key in forced or "*" in forced]
-        detail = ", ".join(diff.changed)
+        detail = ", ".join(diff.changed) or "its last run did not finish"
         if not reasons:
+            if found.type == COMMAND:
+                step.intend(Intent(name=found.name, type=COMMAND, digest="", host=step.host))
             made = provider.update(step, old)
             entry = self._entry(found, inputs, made)
             with self._state.change():
                 self._state.live[found.urn] = entry
+                self._state.intents.pop(found.urn, None)
             return _verb(found.type, "update"), entry, detail
         delete_first = diff.delete_first if found.delete_before_replace is None else found.delete_before_replace
         if old.protect:
@@ -481,7 +487,7 @@ class _Run:
         self._load(required=False)
         self._look({""})
         entries = [*self._state.live.values(), *self._state.pending]
-        kept = [entry for entry in entries if entry.type == docker.VOLUME and not volumes]
+        kept = [entry for entry in entries if entry.type == docker.VOLUME and entry.protect and not volumes]
         stuck = [entry for entry in entries if entry.protect and entry.type != docker.VOLUME]
         if stuck:
             names = ", ".join(entry.name for entry in stuck)
@@ -515,7 +521,7 @@ class _Run:
             name = str(volume["Name"])
             if name in known or docker.INPUTS_LABEL not in volume["Labels"]:
                 continue
-            if volumes:
+            if volumes or volume["Labels"].get(LABEL_ROLE) != "stateful":
                 docker.remove_volume(client, name)
                 self._report(Event("delete", docker.VOLUME, name))
             else:

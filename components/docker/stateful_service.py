@@ -25,7 +25,7 @@ class StatefulServiceArgs:
 
 
 class StatefulService(pulumi.ComponentResource):
-    """One container on a protected volume. The old container stops before the new one starts.
+    """One container on a protected volume; with `replicas: 0` the volume alone. The old container stops before the new one starts.
 
     Two processes on one volume corrupt it, so there is a gap of seconds; the edge holds new connections meanwhile, and
     the image is on the host before the old container stops. The container keeps its name, so the routing does not
@@ -37,14 +37,12 @@ class StatefulService(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: StatefulServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("quayside:docker:StatefulService", name, None, opts)
-        (slot,) = args.service.slots
         volume = docker.Volume(
             name,
             name=args.naming.volume(name),
             labels=volume_labels(args.naming.labels(name, "stateful")),
             opts=pulumi.ResourceOptions(parent=self, protect=True),
         )
-        image = docker.RemoteImage(name, name=slot.image, keep_locally=True, opts=pulumi.ResourceOptions(parent=self))
         files = {
             image: Files(
                 f"{name}-{files.digest}",
@@ -53,22 +51,27 @@ class StatefulService(pulumi.ComponentResource):
             ).volumes
             for image, files in args.service.files.items()
         }
-        container = replica(
-            ReplicaArgs(
-                service=args.service,
-                slot=slot,
-                network=args.network,
-                secrets=args.secrets,
-                files=files.get(slot.image, {}),
-                labels={
-                    **args.naming.labels(name, "stateful", slot.name),
-                    LABEL_URLS: " ".join(args.service.urls),
-                },
-                container_name=args.naming.stateful(name),
-                volume=volume.name,
-            ),
-            pulumi.ResourceOptions(parent=self, delete_before_replace=True, depends_on=[image, *args.after]),
-        )
-        self.containers = {slot.name: container.name}
-        self.resources = (container,)
+        containers: dict[str, docker.Container] = {}
+        for slot in args.service.slots:
+            image = docker.RemoteImage(
+                name, name=slot.image, keep_locally=True, opts=pulumi.ResourceOptions(parent=self)
+            )
+            containers[slot.name] = replica(
+                ReplicaArgs(
+                    service=args.service,
+                    slot=slot,
+                    network=args.network,
+                    secrets=args.secrets,
+                    files=files.get(slot.image, {}),
+                    labels={
+                        **args.naming.labels(name, "stateful", slot.name),
+                        LABEL_URLS: " ".join(args.service.urls),
+                    },
+                    container_name=args.naming.stateful(name),
+                    volume=volume.name,
+                ),
+                pulumi.ResourceOptions(parent=self, delete_before_replace=True, depends_on=[image, *args.after]),
+            )
+        self.containers = {slot: container.name for slot, container in containers.items()}
+        self.resources = tuple(containers.values())
         self.register_outputs({"containers": self.containers})
