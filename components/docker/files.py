@@ -9,6 +9,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components.docker.labels import container_labels, volume_labels
+from planning import ServicePlan
 from planning.names import Naming
 from planning.plan import FileSet
 
@@ -62,3 +63,15 @@ class Files(pulumi.ComponentResource):
             for folder, volume in volumes.items()
         }
         self.register_outputs({"volumes": self.volumes})
+
+
+def service_files(
+    service: ServicePlan, naming: Naming, opts: pulumi.ResourceOptions
+) -> Mapping[str, Mapping[str, pulumi.Output[str]]]:
+    """Image → folder → volume, for every image a service runs: its own and its canary's."""
+    return {
+        image: Files(
+            f"{service.name}-{files.digest}", FilesArgs(service=service.name, files=files, naming=naming), opts
+        ).volumes
+        for image, files in service.files.items()
+    }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.docker.container import ReplicaArgs, replica
-from components.docker.files import Files, FilesArgs
+from components.docker.files import service_files
 from planning import ServicePlan
 from planning.names import LABEL_URLS, Naming
 
@@ -37,14 +37,7 @@ class Service(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("quayside:docker:Service", name, None, opts)
-        files = {
-            image: Files(
-                f"{name}-{files.digest}",
-                FilesArgs(service=name, files=files, naming=args.naming),
-                pulumi.ResourceOptions(parent=self),
-            ).volumes
-            for image, files in args.service.files.items()
-        }
+        files = service_files(args.service, args.naming, pulumi.ResourceOptions(parent=self))
         containers = {
             slot.name: replica(
                 ReplicaArgs(

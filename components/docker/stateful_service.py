@@ -9,7 +9,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components.docker.container import ReplicaArgs, replica
-from components.docker.files import Files, FilesArgs
+from components.docker.files import service_files
 from components.docker.labels import volume_labels
 from planning import ServicePlan
 from planning.names import LABEL_URLS, Naming
@@ -25,7 +25,7 @@ class StatefulServiceArgs:
 
 
 class StatefulService(pulumi.ComponentResource):
-    """One container on a protected volume; with `replicas: 0` the volume alone. The old container stops before the new one starts.
+    """One container on a protected volume; with `replicas: 0` the volume alone. The old stops before the new starts.
 
     Two processes on one volume corrupt it, so there is a gap of seconds; the edge holds new connections meanwhile, and
     the image is on the host before the old container stops. The container keeps its name, so the routing does not
@@ -43,14 +43,7 @@ class StatefulService(pulumi.ComponentResource):
             labels=volume_labels(args.naming.labels(name, "stateful")),
             opts=pulumi.ResourceOptions(parent=self, protect=True),
         )
-        files = {
-            image: Files(
-                f"{name}-{files.digest}",
-                FilesArgs(service=name, files=files, naming=args.naming),
-                pulumi.ResourceOptions(parent=self),
-            ).volumes
-            for image, files in args.service.files.items()
-        }
+        files = service_files(args.service, args.naming, pulumi.ResourceOptions(parent=self))
         containers: dict[str, docker.Container] = {}
         for slot in args.service.slots:
             image = docker.RemoteImage(
