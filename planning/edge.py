@@ -87,12 +87,15 @@ class EdgeConfig:
     extra: Sequence[str] = ()
 
 
-def render(plan: Plan, edge: EdgeConfig, containers: Mapping[str, str]) -> str:
-    """The configuration that routes to ``containers``: slot → container name."""
+def render(plan: Plan, edge: EdgeConfig, containers: Mapping[str, str], ids: Mapping[str, str]) -> str:
+    """The configuration that routes to ``containers``: slot → container name.
+
+    ``ids`` are those of containers that keep their name when they are replaced, so that their release is gated, too.
+    """
     routed = [service for service in sorted(plan.services.values(), key=lambda s: s.name) if _is_routed(service)]
     body = "\n".join(
         [
-            "\n".join(_directives(plan, containers)),
+            "\n".join(_directives(plan, containers, ids)),
             "",
             HEAD,
             _RESOLVERS,
@@ -120,7 +123,7 @@ def _is_routed(service: ServicePlan) -> bool:
     return service.settings.port is not None and service.subnet is not None
 
 
-def _directives(plan: Plan, containers: Mapping[str, str]) -> Iterable[str]:
+def _directives(plan: Plan, containers: Mapping[str, str], ids: Mapping[str, str]) -> Iterable[str]:
     """``network NAME ADDRESS``: join it. ``server …``: gate it when it is new, drain it when it goes."""
     for name, service in sorted(plan.services.items()):
         if service.subnet is not None:
@@ -136,7 +139,7 @@ def _directives(plan: Plan, containers: Mapping[str, str]) -> Iterable[str]:
             gate = "docker - - -"
         for slot in service.slots:
             yield (
-                f"#: server {name} {slot.name} {containers[slot.name]} {gate}"
+                f"#: server {name} {slot.name} {containers[slot.name]} {ids.get(slot.name, '-')[:12]} {gate}"
                 f" {health.timeout} {health.grace} {settings.drain}"
             )
 

@@ -69,11 +69,19 @@ class Local(pulumi.ComponentResource):
                     child,
                 )
         containers = {slot: name for service in services.values() for slot, name in service.containers.items()}
+        ids = {
+            slot: number
+            for service in services.values()
+            if isinstance(service, StatefulService)
+            for slot, number in service.ids.items()
+        }
         config = EdgeConfig(public_port=settings.http, extra=settings.extra)
         Routing(
             "routing",
             RoutingArgs(
-                config=pulumi.Output.all(**containers).apply(lambda names: render(planned, config, names)),
+                config=pulumi.Output.all(pulumi.Output.all(**containers), pulumi.Output.all(**ids)).apply(
+                    lambda known: render(planned, config, *known)
+                ),
                 edge_name=edge.container_name,
                 edge_id=edge.container_id,
                 network_prefix=naming.prefix,

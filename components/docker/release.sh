@@ -44,16 +44,21 @@ accepted=$(printf '%s\n' "$config" | in_edge "$QUAYSIDE_ACCEPT") || fail "$accep
 
 # Gate, for what only the engine can tell: a Docker health check or, without one, running and not restarted.
 running=$(docker exec "$QUAYSIDE_EDGE" cat /var/lib/haproxy/haproxy.cfg 2>/dev/null | sed -n 's/^#: server //p' || true)
-is_new() { ! printf '%s\n' "$running" | awk -v c="$1" '$3 == c { found = 1 } END { exit !found }'; }
+is_new() { ! printf '%s\n' "$running" | awk -v c="$1" -v i="$2" '$3 == c && $4 == i { found = 1 } END { exit !found }'; }
 state_of() { docker inspect -f '{{.State.Status}} {{.RestartCount}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}' "$1" 2>/dev/null || echo "gone 0 none"; }
 health_of() { docker inspect -f '{{if .State.Health}}{{range .State.Health.Log}}{{.ExitCode}} {{.Output}}
 {{end}}{{end}}' "$1" 2>/dev/null | sed '/^$/d' | tail -n 1; }
 
-report() { # service slot container answer
+report() { # service slot container id answer
     printf 'release of "%s" stopped: replica %s did not become healthy\n' "$1" "$2" >&2
-    printf '  health: %s\n' "$4" >&2
+    printf '  health: %s\n' "$5" >&2
     docker inspect -f '  container: {{.State.Status}}, restarted {{.RestartCount}} times, last exit code {{.State.ExitCode}}' "$3" >&2 2>/dev/null || true
-    printf '  the old version serves on; last log lines of %s:\n' "$3" >&2
+    if [ "$4" = - ]; then
+        echo "  the old version serves on" >&2
+    else
+        echo "  a service with a volume stops before its successor starts: it is down until this is mended" >&2
+    fi
+    printf '  last log lines of %s:\n' "$3" >&2
     docker logs --tail 15 "$3" 2>&1 | sed 's/^/    | /' >&2 || true
 }
 
@@ -61,9 +66,9 @@ report() { # service slot container answer
 settle=3
 failed=0
 started=$(date +%s)
-while read -r service slot container gate _port _path _host _timeout grace _drain; do
+while read -r service slot container id gate _port _path _host _timeout grace _drain; do
     [ "$gate" = docker ] || continue
-    is_new "$container" || continue
+    is_new "$container" "$id" || continue
     while :; do
         read -r status restarts health <<EOF
 $(state_of "$container")
@@ -74,7 +79,7 @@ EOF
         if [ "$health" = none ] && { [ "$restarts" -ge 2 ] || [ "$status" = exited ] || [ "$status" = gone ]; } || [ "$waited" -ge "$grace" ]; then
             answer="container is $status, restarted $restarts times"
             [ "$health" = none ] || answer="$health: $(health_of "$container")"
-            report "$service" "$slot" "$container" "$answer, after $waited s"
+            report "$service" "$slot" "$container" "$id" "$answer, after $waited s"
             failed=1
             break
         fi
@@ -92,10 +97,10 @@ if [ "$status" != 0 ]; then
     printf '%s\n' "$verdict" | while IFS= read -r line; do
         case $line in
             "unhealthy "*)
-                read -r _word service slot container answer <<EOF
+                read -r _word service slot container id answer <<EOF
 $line
 EOF
-                report "$service" "$slot" "$container" "$answer"
+                report "$service" "$slot" "$container" "$id" "$answer"
                 ;;
             *) printf '%s\n' "$line" >&2 ;;
         esac

@@ -33,6 +33,8 @@ class StatefulService(pulumi.ComponentResource):
     """
 
     containers: Mapping[str, pulumi.Output[str]]
+    ids: Mapping[str, pulumi.Output[str]]
+    """Slot → container id: what tells a replaced container from its predecessor, whose name it has."""
     resources: Sequence[pulumi.Resource]
 
     def __init__(self, name: str, args: StatefulServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -66,5 +68,6 @@ class StatefulService(pulumi.ComponentResource):
                 pulumi.ResourceOptions(parent=self, delete_before_replace=True, depends_on=[image, *args.after]),
             )
         self.containers = {slot: container.name for slot, container in containers.items()}
+        self.ids = {slot: container.id for slot, container in containers.items()}
         self.resources = tuple(containers.values())
         self.register_outputs({"containers": self.containers})

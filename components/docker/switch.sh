@@ -20,10 +20,10 @@ reach() { # container port timeout
     nc -w "$3" "$1" "$2" </dev/null >/dev/null 2>&1 && echo open || echo "port $2 refuses connections"
 }
 
-gate() { # service slot container gate port path host timeout grace
-    end=$(($(date +%s) + $9))
+gate() { # service slot container id gate port path host timeout grace
+    end=$(($(date +%s) + ${10}))
     while :; do
-        if [ "$4" = http ]; then answer=$(probe "$3" "$5" "$6" "$7" "$8"); else answer=$(reach "$3" "$5" "$8"); fi
+        if [ "$5" = http ]; then answer=$(probe "$3" "$6" "$7" "$8" "$9"); else answer=$(reach "$3" "$6" "$9"); fi
         case $answer in
             HTTP/*\ 2??* | HTTP/*\ 3??* | open) return 0 ;;
         esac
@@ -31,19 +31,19 @@ gate() { # service slot container gate port path host timeout grace
         superseded && break
         sleep 0.3
     done
-    [ "$4" = http ] && answer="GET $6 answered ${answer:-nothing}"
-    echo "unhealthy $1 $2 $3 $answer, for $9 s"
+    [ "$5" = http ] && answer="GET $7 answered ${answer:-nothing}"
+    echo "unhealthy $1 $2 $3 $4 $answer, for ${10} s"
     return 1
 }
 
 # Every new replica at once; those that serve already passed this gate when they came.
-servers haproxy.cfg | awk '{ print $3 }' >serving
+servers haproxy.cfg | awk '{ print $3, $4 }' >serving
 waiting=
 : >verdict
-while read -r service slot container kind port path host timeout grace drain; do
+while read -r service slot container id kind port path host timeout grace _drain; do
     [ "$kind" != docker ] || continue
-    grep -qxF "$container" serving && continue
-    gate "$service" "$slot" "$container" "$kind" "$port" "$path" "$host" "$timeout" "$grace" >>verdict &
+    grep -qxF "$container $id" serving && continue
+    gate "$service" "$slot" "$container" "$id" "$kind" "$port" "$path" "$host" "$timeout" "$grace" >>verdict &
     waiting="$waiting $!"
 done <<EOF
 $(servers next.cfg)
