@@ -61,13 +61,16 @@ def fit(
         if (replicas := replica_count(service) + canary_count(service)) > MAX_CONTAINERS // 2
     ]
     if available is not None and result.needed > available:
-        largest = max(totals, key=lambda name: (totals[name], name))
+        largest = max(totals, key=lambda name: (totals[name], name), default="")
+        smaller = f"lower services/{largest}/memory ({_mib(totals[largest])} in all), or " if largest else ""
         problems.append(
             Problem(
                 "quayside:memory",
                 f"the services need {_mib(result.needed)}: {_mib(result.steady)} to run and {_mib(extra)} "
                 f"for a release (surge: {surge}); the host has {_mib(available)}",
-                f"lower services/{largest}/memory ({_mib(totals[largest])} in all), or set quayside:surge to largest",
+                f"{smaller}set quayside:surge to largest"
+                if smaller
+                else "raise quayside:memory, or lower quayside:edge/memory",
             )
         )
     return result, problems

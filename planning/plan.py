@@ -226,7 +226,8 @@ def _service_plan(
     if service.canary is not None:
         slots += [
             Slot(
-                name=f"{name}-canary-{number}",
+                # No replica of any service ends like this, whatever it is called.
+                name=f"{name}-canary{number}",
                 image=service.canary.image,
                 weight=canary_weight,
                 env={**rendered.env, **rendered.canary_env},

@@ -79,7 +79,7 @@ class Local(pulumi.ComponentResource):
         Routing(
             "routing",
             RoutingArgs(
-                config=pulumi.Output.all(pulumi.Output.all(**containers), pulumi.Output.all(**ids)).apply(
+                config=pulumi.Output.all(pulumi.Output.from_input(containers), pulumi.Output.from_input(ids)).apply(
                     lambda known: render(planned, config, *known)
                 ),
                 edge_name=edge.container_name,

@@ -169,7 +169,7 @@ def test_a_canary_gets_its_own_image_and_env() -> None:
         "canary": {"image": "web:next", "share": 25, "env": {"B": "2"}},
     }
     slots = planned({"web": web}).services["web"].slots
-    assert [(s.name, s.image) for s in slots][-2:] == [("web-4", "web"), ("web-canary-1", "web:next")]
+    assert [(s.name, s.image) for s in slots][-2:] == [("web-4", "web"), ("web-canary1", "web:next")]
     assert slots[-1].env == {"A": "1", "B": "2"}
 
 
