@@ -1,0 +1,216 @@
+"""The edge's configuration, line by line."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planning import Plan, plan
+from planning.edge import BOOTSTRAP, EdgeConfig, render
+from settings.stack import Stack
+
+WEB = {"image": "web", "port": 8000}
+REDIS = {"image": "redis", "port": 6379, "protocol": "tcp"}
+SHOP: dict[str, Any] = {
+    "web": {**WEB, "routes": ("shop.{domain}", "*.{domain}"), "uses": ("cart",), "health": "/healthz"},
+    "cart": {**WEB, "routes": ("shop.{domain}/cart", "shop.{domain}/cart/old"), "uses": ("session",)},
+    "session": {**REDIS, "volume": "/data"},
+    "worker": {"image": "worker", "uses": ("session",)},
+}
+
+
+def planned(services: Mapping[str, Any]) -> Plan:
+    values = {"project": "shop", "name": "local", "cloud": "local", "domain": "example.test", "services": services}
+    return plan(Stack.model_validate(values), {})
+
+
+def containers(stack: Plan) -> dict[str, str]:
+    return {slot.name: f"{slot.name}-abc1234" for service in stack.services.values() for slot in service.slots}
+
+
+def ids(stack: Plan) -> dict[str, str]:
+    return {
+        slot.name: "0123456789abcdef"
+        for service in stack.services.values()
+        if service.stateful
+        for slot in service.slots
+    }
+
+
+def rendered(services: Mapping[str, Any], *extra: str) -> str:
+    stack = planned(services)
+    return render(stack, EdgeConfig(public_port=8080, extra=extra), containers(stack), ids(stack))
+
+
+def section(text: str, head: str) -> list[str]:
+    """The lines of one section, without its head and comments."""
+    lines = text.splitlines()
+    start = lines.index(head) + 1
+    body = lines[start : lines.index("", start) if "" in lines[start:] else None]
+    return [line.strip() for line in body if not line.strip().startswith("#")]
+
+
+def address(service: str) -> str:
+    subnet = planned(SHOP).services[service].subnet
+    assert subnet is not None
+    return subnet.containers
+
+
+def test_longer_paths_come_before_shorter_and_wildcards_last() -> None:
+    public = section(rendered(SHOP), "frontend public")
+    assert public[public.index("acl path_0 path -m str /cart/old") :] == [
+        "acl path_0 path -m str /cart/old",
+        "acl path_0 path -m beg /cart/old/",
+        "use_backend svc_cart if { var(txn.host) -m str shop.example.test } path_0",
+        "acl path_1 path -m str /cart",
+        "acl path_1 path -m beg /cart/",
+        "use_backend svc_cart if { var(txn.host) -m str shop.example.test } path_1",
+        "use_backend svc_web if { var(txn.host) -m str shop.example.test }",
+        "use_backend svc_web if { var(txn.host) -m end .example.test }",
+        "default_backend no_route",
+    ]
+
+
+def test_nothing_an_outsider_says_about_itself_is_passed_on() -> None:
+    public = section(rendered(SHOP), "frontend public")
+    names = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Real-IP", "Forwarded")
+    deleted = [f"http-request del-header {name}" for name in names]
+    start = public.index(deleted[0])
+    assert public[start : start + 10] == [
+        *deleted,
+        "option forwardfor",
+        "http-request set-header X-Forwarded-Proto http",
+        "http-request set-header X-Forwarded-Host %[req.hdr(Host)]",
+        "http-request set-header X-Forwarded-Port 8080",
+    ]
+
+
+def test_a_service_answers_inside_to_its_callers_networks_only() -> None:
+    assert section(rendered(SHOP), "frontend internal")[-4:] == [
+        "acl to_cart var(txn.host) -m str cart",
+        f"acl uses_cart src {address('web')}",
+        "use_backend svc_cart if to_cart uses_cart",
+        "default_backend not_in_uses",
+    ]
+    assert "to_web" not in rendered(SHOP)
+
+
+def test_a_tcp_service_listens_for_its_callers_only() -> None:
+    assert section(rendered(SHOP), "frontend tcp_session") == [
+        "mode tcp",
+        "option tcplog",
+        "bind :6379",
+        f"tcp-request connection reject unless {{ src {address('cart')} {address('worker')} }}",
+        "timeout client 24h",
+        "option clitcpka",
+        "default_backend svc_session",
+    ]
+
+
+def test_a_tcp_service_without_callers_has_no_frontend() -> None:
+    text = rendered({"redis": REDIS})
+    assert "frontend tcp_" not in text
+    assert "bind :6379" not in text
+
+
+def test_a_stateless_backend_checks_and_retries_what_is_safe() -> None:
+    assert section(rendered(SHOP), "backend svc_web") == [
+        "balance roundrobin",
+        "retry-on conn-failure empty-response",
+        "http-request disable-l7-retry unless { method GET HEAD OPTIONS }",
+        "timeout check 2s",
+        "option httpchk",
+        "http-check send meth GET uri /healthz ver HTTP/1.1 hdr Host shop.example.test",
+        "http-check expect status 200-399",
+        "default-server check inter 500ms fastinter 250ms downinter 1s fall 2 rise 1 observe layer4 error-limit 3"
+        " on-error sudden-death resolvers docker resolve-prefer ipv4 init-addr last,libc,none",
+        "server web-1 web-1-abc1234:8000 weight 1",
+    ]
+
+
+def test_a_stateful_backend_holds_connections_instead_of_checking() -> None:
+    assert section(rendered(SHOP), "backend svc_session") == [
+        "balance roundrobin",
+        "mode tcp",
+        "option srvtcpka",
+        "timeout server 24h",
+        "retries 30",
+        "default-server resolvers docker resolve-prefer ipv4 init-addr last,libc,none",
+        "server session-1 session-1-abc1234:6379 weight 1",
+    ]
+
+
+def test_weights_give_a_canary_its_share_and_cookies_name_slots() -> None:
+    web = {**WEB, "replicas": 3, "sticky": 3600, "canary": {"image": "next", "share": 10}}
+    backend = section(rendered({"web": web}), "backend svc_web")
+    assert 'cookie quayside_web insert indirect nocache httponly maxidle 3600s attr "SameSite=Lax"' in backend
+    assert [line for line in backend if line.startswith("server ")] == [
+        "server web-1 web-1-abc1234:8000 weight 3 cookie web-1",
+        "server web-2 web-2-abc1234:8000 weight 3 cookie web-2",
+        "server web-3 web-3-abc1234:8000 weight 3 cookie web-3",
+        "server web-canary1 web-canary1-abc1234:8000 weight 1 cookie web-canary1",
+    ]
+
+
+def test_directives_say_how_each_replica_is_gated() -> None:
+    services = {
+        **SHOP,
+        "queue": {"image": "q", "port": 5672, "protocol": "tcp", "health": {"command": ("true",)}},
+        "agent": {"image": "agent", "network": "host"},
+    }
+    servers = [line for line in rendered(services).splitlines() if line.startswith("#: server ")]
+    assert servers == [
+        "#: server agent agent-1 agent-1-abc1234 - docker - - - 2 60 30",
+        "#: server cart cart-1 cart-1-abc1234 - http 8000 / shop.example.test 2 60 30",
+        "#: server queue queue-1 queue-1-abc1234 - docker - - - 2 60 30",
+        "#: server session session-1 session-1-abc1234 0123456789ab tcp 6379 - - 2 60 30",
+        "#: server web web-1 web-1-abc1234 - http 8000 /healthz shop.example.test 2 60 30",
+        "#: server worker worker-1 worker-1-abc1234 - docker - - - 2 60 30",
+    ]
+
+
+def test_the_edge_joins_every_isolated_services_network_at_its_own_address() -> None:
+    stack = planned({**SHOP, "agent": {"image": "agent", "network": "host"}})
+    text = render(stack, EdgeConfig(public_port=80), containers(stack), ids(stack))
+    assert [line for line in text.splitlines() if line.startswith("#: network ")] == [
+        f"#: network shop-local-{name} {service.subnet.edge}"
+        for name, service in sorted(stack.services.items())
+        if service.subnet is not None
+    ]
+    assert "shop-local-agent" not in text
+
+
+def test_lines_of_ones_own_come_before_the_routes() -> None:
+    public = section(rendered(SHOP, "http-response set-header X-Frame-Options DENY"), "frontend public")
+    assert public.index("http-response set-header X-Frame-Options DENY") < public.index(
+        "acl path_0 path -m str /cart/old"
+    )
+
+
+def test_the_digest_tells_any_two_configurations_apart() -> None:
+    one, same, other = rendered(SHOP), rendered(SHOP), rendered(SHOP, "option httpclose")
+    digests = [text.splitlines()[1] for text in (one, same, other)]
+    assert one == same
+    assert digests[0] == digests[1] != digests[2]
+    assert one.rstrip().endswith(digests[0].removeprefix("#: digest "))
+
+
+@pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not on PATH")
+@pytest.mark.parametrize(
+    "text",
+    [BOOTSTRAP, rendered({}), rendered(SHOP), rendered({"web": {**WEB, "replicas": 0}})],
+    ids=["bootstrap", "no services", "shop", "no replicas"],
+)
+def test_haproxy_accepts_it(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "haproxy.cfg"
+    file.write_text(text)
+    done = subprocess.run(["haproxy", "-c", "-f", str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    # Only Docker's resolver knows the containers.
+    warnings = [line for line in done.stderr.splitlines() if "[WARNING]" in line and "could not resolve" not in line]
+    assert not warnings
