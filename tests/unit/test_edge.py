@@ -150,10 +150,10 @@ def test_weights_give_a_canary_its_share_and_cookies_name_slots() -> None:
     backend = section(rendered({"web": web}), "backend svc_web")
     assert 'cookie quayside_web insert indirect nocache httponly maxidle 3600s attr "SameSite=Lax"' in backend
     assert [line for line in backend if line.startswith("server ")] == [
-        "server web-1 web-1-abc1234:8000 weight 3 cookie web-1",
-        "server web-2 web-2-abc1234:8000 weight 3 cookie web-2",
-        "server web-3 web-3-abc1234:8000 weight 3 cookie web-3",
-        "server web-canary1 web-canary1-abc1234:8000 weight 1 cookie web-canary1",
+        "server web-1 web-1-abc1234:8000 weight 255 cookie web-1",
+        "server web-2 web-2-abc1234:8000 weight 255 cookie web-2",
+        "server web-3 web-3-abc1234:8000 weight 255 cookie web-3",
+        "server web-canary1 web-canary1-abc1234:8000 weight 85 cookie web-canary1",
     ]
 
 

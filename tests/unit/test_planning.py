@@ -161,6 +161,10 @@ def test_canary_weights_are_exact(replicas: int, canaries: int, share: int) -> N
     assert 1 <= min(weight, canary) <= max(weight, canary) <= 256
 
 
+def test_a_share_too_small_for_the_weights_is_as_small_as_they_go() -> None:
+    assert weights(1, 6, 1) == (256, 1)
+
+
 def test_a_canary_gets_its_own_image_and_env() -> None:
     web = {
         **WEB,
