@@ -27,9 +27,14 @@ class Nothing(pulumi.runtime.Mocks):
 def _own_config(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("PULUMI_CONFIG", raising=False)
     monkeypatch.delenv("PULUMI_CONFIG_SECRET_KEYS", raising=False)
+    # A test that ran an event loop to its end before this one leaves the thread without any.
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
     pulumi.runtime.set_mocks(Nothing(), project="quayside", stack="dev")
     yield
     set_all_config({}, [])
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 def loaded(root: Path, config: dict[str, str], secrets: tuple[str, ...] = ()) -> Loaded:
