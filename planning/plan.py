@@ -11,19 +11,13 @@ from typing import TypeVar
 from planning import placement, references, routes, subnets
 from planning.names import EDGE, Naming
 from planning.order import creation_order
+from planning.rendering import Rendered, RenderedFile, render
 from planning.weights import weights
 from settings.problems import ConfigError, Problem
-from settings.service import File, Service
+from settings.service import Service
 from settings.stack import Stack
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenderedFile:
-    path: str
-    content: str
-    executable: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,14 +102,14 @@ def plan(stack: Stack, sources: Mapping[str, str]) -> Plan:
     problems += _check_ports(services)
     public = routes.table(services, stack.domain)
     problems += routes.check_routes(public)
-    order = _collect(
-        problems, lambda: creation_order({name: _known_after(s, services) for name, s in services.items()}), ()
+    order = collect(
+        problems, lambda: creation_order({name: known_after(s, services) for name, s in services.items()}), ()
     )
     naming = Naming(project=stack.project, stack=stack.name)
-    given = _collect(problems, lambda: subnets.allocate(stack.subnets, naming.key, [EDGE, *services]), {})
+    given = collect(problems, lambda: subnets.allocate(stack.subnets, naming.key, [EDGE, *services]), {})
     fit, misfits = placement.fit(services, stack.edge.memory, stack.memory, stack.surge)
     problems += misfits
-    rendered = {name: _render(name, stack, sources, problems) for name in sorted(services)}
+    rendered = {name: render(name, stack, sources, problems) for name in sorted(services)}
     if problems:
         raise ConfigError(sorted(problems))
     plans = {
@@ -132,14 +126,7 @@ def plan(stack: Stack, sources: Mapping[str, str]) -> Plan:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Rendered:
-    env: Mapping[str, str]
-    canary_env: Mapping[str, str]
-    files: Sequence[RenderedFile]
-
-
-def _collect(problems: list[Problem], decide: Callable[[], T], otherwise: T) -> T:
+def collect(problems: list[Problem], decide: Callable[[], T], otherwise: T) -> T:
     try:
         return decide()
     except ConfigError as error:
@@ -147,7 +134,7 @@ def _collect(problems: list[Problem], decide: Callable[[], T], otherwise: T) -> 
         return otherwise
 
 
-def _known_after(service: Service, services: Mapping[str, Service]) -> Sequence[str]:
+def known_after(service: Service, services: Mapping[str, Service]) -> Sequence[str]:
     return [name for name in service.after if name in services]
 
 
@@ -174,34 +161,6 @@ RESERVED_PORTS = (9901, 9902, 9903, 10080)
 """Ports the edge listens on for itself: master and stats sockets, digest, public requests."""
 
 
-def _render(name: str, stack: Stack, sources: Mapping[str, str], problems: list[Problem]) -> _Rendered:
-    service = stack.services[name]
-    resolver = references.Resolver(name, stack.services, stack.domain)
-    env = {key: resolver.text(f"services/{name}/env/{key}", value) for key, value in sorted(service.env.items())}
-    canary_env = {
-        key: resolver.text(f"services/{name}/canary/env/{key}", value)
-        for key, value in sorted((service.canary.env if service.canary else {}).items())
-    }
-    files = [_render_file(name, path, file, sources, resolver) for path, file in sorted(service.files.items())]
-    problems += resolver.problems
-    return _Rendered(env, canary_env, files)
-
-
-def _render_file(
-    name: str, path: str, file: File, sources: Mapping[str, str], resolver: references.Resolver
-) -> RenderedFile:
-    where = f"services/{name}/files{path}"
-    if file.content is not None:
-        content = resolver.text(where, file.content)
-    elif file.template is not None:
-        content = resolver.template(where, sources.get(file.template, ""))
-    else:
-        content = sources.get(file.source or "", "")
-    if posixpath.dirname(path) == "/":
-        resolver.problems.append(Problem(where, "a file cannot lie in / itself", f"put it in a folder: /app{path}"))
-    return RenderedFile(path=path, content=content, executable=file.executable)
-
-
 def _file_sets(files: Sequence[RenderedFile], slots: Sequence[Slot]) -> Mapping[str, FileSet]:
     if not files:
         return {}
@@ -213,7 +172,7 @@ def _file_sets(files: Sequence[RenderedFile], slots: Sequence[Slot]) -> Mapping[
 
 
 def _service_plan(
-    name: str, stack: Stack, subnet: subnets.Subnet, rendered: _Rendered, public: Sequence[routes.Route]
+    name: str, stack: Stack, subnet: subnets.Subnet, rendered: Rendered, public: Sequence[routes.Route]
 ) -> ServicePlan:
     service = stack.services[name]
     replicas, canaries = placement.replica_count(service), placement.canary_count(service)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from annotated_types import Len
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from settings.base import Settings, refused
@@ -15,12 +16,14 @@ from settings.types import (
     Cpu,
     Distinct,
     Identifier,
+    MachineImage,
     Memory,
     Name,
     PercentOrNone,
     Port,
     SshKey,
     User,
+    ZoneLetter,
     Zones,
 )
 
@@ -36,6 +39,12 @@ class Instances(Settings):
     """Percent of the instances above `min` that are spot."""
     generation: Count = 0
     """Raise it to roll every instance onto the current machine image."""
+    image: MachineImage | None = None
+    """Id of a machine image of your own; unset: AWS's image for ECS, as it was when `generation` was last raised."""
+    disk: Memory = 40 * 1024**3
+    """Size of each instance's encrypted disk: images, containers and their logs."""
+    trunking: bool = True
+    """Lets an instance hold more tasks with an address of their own. Sets `awsvpcTrunking` for the account's region."""
 
     @model_validator(mode="after")
     def _bounds(self) -> Instances:
@@ -51,11 +60,19 @@ class Fargate(Settings):
     """Percent of the tasks on Fargate Spot."""
 
 
+def _zones_kind(value: object) -> str:
+    return "\0letters" if isinstance(value, (list, tuple)) else "\0count"
+
+
 class AwsCapacity(Settings):
     """``quayside:capacity`` of an AWS stack."""
 
-    zones: Zones = 2
-    """Availability zones, 2–3."""
+    zones: Annotated[
+        Annotated[Zones, Tag("\0count")]
+        | Annotated[Annotated[tuple[ZoneLetter, ...], Distinct, Len(2, 3)], Tag("\0letters")],
+        Discriminator(_zones_kind),
+    ] = 2
+    """Availability zones: 2–3, or by letter, `[a, c]`, where an account does not have all of them."""
     instances: Instances | None = None
     """The pool of EC2 instances; unset: every service says `on: fargate`."""
     fargate: Fargate = Fargate()

@@ -44,7 +44,12 @@ def load(root: Path) -> Loaded:
         raise ConfigError(problems)
     try:
         stack = parse(
-            project=pulumi.get_project(), stack=pulumi.get_stack(), services=services, config=config, secrets=names
+            project=pulumi.get_project(),
+            stack=pulumi.get_stack(),
+            services=services,
+            config=config,
+            secrets=names,
+            region=pulumi.Config("aws").get("region"),
         )
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from None

@@ -22,16 +22,25 @@ from settings.stack import Stack
 from settings.types import Name, nearest, parse_image
 
 SERVICES_FILE = "services.yaml"
-_KEYS = tuple(key for key in Stack.model_fields if key not in {"project", "name"})
+_KEYS = tuple(key for key in Stack.model_fields if key not in {"project", "name", "region"})
 _CLOUDS = get_args(Stack.model_fields["cloud"].annotation)
 _WRITTEN = {"written": True}
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 
-def parse(*, project: str, stack: str, services: str, config: Mapping[str, object], secrets: Collection[str]) -> Stack:
+def parse(
+    *,
+    project: str,
+    stack: str,
+    services: str,
+    config: Mapping[str, object],
+    secrets: Collection[str],
+    region: str | None = None,
+) -> Stack:
     """The stack that services.yaml and a stack's config describe; raises ConfigError, and nothing else.
 
-    ``config`` has the stack's ``quayside:`` keys without the prefix; ``secrets`` the keys set under its secrets.
+    ``config`` has the stack's ``quayside:`` keys without the prefix; ``secrets`` the keys set under its secrets;
+    ``region`` is ``aws:region``, which belongs to AWS's own provider.
     """
     problems = [*_check_name("project", project), *_check_name("stack", stack)]
     names = frozenset(key for key in secrets if isinstance(key, str))  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -43,6 +52,9 @@ def parse(*, project: str, stack: str, services: str, config: Mapping[str, objec
     merged = _merge_services(shared, own, problems)
     cloud = settings.get("cloud") if settings.get("cloud") in _CLOUDS else None
     head = _head(project, stack, settings, cast("str | None", cloud), problems)
+    if cloud == "aws" and region is not None:
+        found = _part("region", region, _field(Stack, "region"), problems, "aws:region")
+        head = head.model_copy(update=found or {"region": "eu-central-1"})  # wrong, and reported
     ready: dict[str, Service] = {}
     for name, written in merged.items():
         problems += _check_name(f"services/{step(name)}", name)
@@ -214,11 +226,13 @@ def _head(project: str, name: str, settings: dict[str, object], cloud: str | Non
     return Stack.model_construct(_fields_set=set(given) | set(stated), **{**stated, **given})
 
 
-def _part(key: str, value: object, annotation: object, problems: list[Problem]) -> dict[str, object]:
+def _part(
+    key: str, value: object, annotation: object, problems: list[Problem], at: str | None = None
+) -> dict[str, object]:
     try:
         return {key: _adapter(annotation).validate_python(value, context=_WRITTEN)}
     except ValidationError as error:
-        problems += _translated(error, annotation, f"quayside:{key}")
+        problems += _translated(error, annotation, at or f"quayside:{key}")
     except RecursionError:
         problems.append(Problem(f"quayside:{key}", "is nested too deeply"))
     return {}

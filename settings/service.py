@@ -9,7 +9,10 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from settings.base import Settings, refused, should_be
 from settings.types import (
     AbsolutePath,
+    AlarmName,
+    Arn,
     AtLeastOne,
+    Bake,
     BalancerNumber,
     Capability,
     Cidr,
@@ -23,11 +26,13 @@ from settings.types import (
     EnvName,
     EnvValue,
     HealthPath,
+    IamAction,
     Image,
     Memory,
     Name,
     Percent,
     Port,
+    PortOrAll,
     Priority,
     Rate,
     RoutePattern,
@@ -35,6 +40,7 @@ from settings.types import (
     ShortDuration,
     SourcePath,
     User,
+    WarmUp,
 )
 
 
@@ -76,6 +82,8 @@ class Autoscale(Settings):
     max: AtLeastOne
     cpu: Percent | None = None
     """Percent of the reserved vCPU that is aimed at."""
+    memory: Percent | None = None
+    """Percent of the memory that is aimed at."""
     requests: Rate | None = None
     """Requests a replica and minute that are aimed at."""
     schedule: tuple[ScheduledReplicas, ...] = ()
@@ -133,8 +141,40 @@ class Rollout(Settings):
     strategy: Literal["rolling", "blue_green", "canary", "linear"] = "rolling"
     percent: Percent | None = None
     """Share of the requests that the first (canary) or every (linear) step moves."""
-    bake: ShortDuration | None = None
-    """Time each step has to hold."""
+    bake: Bake | None = None
+    """Time each step has to hold, in whole minutes. Unset: 10m."""
+    errors: Percent = 5
+    """Percent of answers with a 5xx status that takes the release back while it bakes."""
+    alarms: Annotated[tuple[AlarmName, ...], Distinct] = ()
+    """Existing CloudWatch alarms that take the release back as well."""
+
+
+class Permission(Settings):
+    """What a service may do to AWS itself, beside what its other settings imply."""
+
+    actions: Annotated[tuple[IamAction, ...], Distinct] = Field(min_length=1)
+    resources: Annotated[tuple[Arn, ...], Distinct] = ()
+    """ARNs, in which `*` may stand for a part. Unset, every resource is meant, and `reason` says why."""
+    reason: Annotated[str, Field(min_length=10, max_length=200)] | None = None
+    """Why no narrower form exists; required without `resources`."""
+
+    @model_validator(mode="after")
+    def _narrow(self) -> Permission:
+        if not self.resources and self.reason is None:
+            raise refused(
+                "should name resources", "name ARNs; where AWS has no narrower form than all, say why in `reason`"
+            )
+        return self
+
+
+class Egress(Settings):
+    """Somewhere outside that a service may reach."""
+
+    to: Cidr
+    """Range of IPv4 addresses."""
+    port: PortOrAll = 0
+    """0: every port."""
+    protocol: Literal["tcp", "udp"] = "tcp"
 
 
 class PublishedPort(Settings):
@@ -244,3 +284,13 @@ class Service(Settings):
     """AWS: how ECS replaces tasks."""
     ports: tuple[PublishedPort, ...] = ()
     """Fleets: ports opened beside the edge, to named ranges."""
+    slow_start: WarmUp | None = None
+    """AWS: time in which a new replica's share of the requests grows to the full one."""
+    architecture: Literal["amd64", "arm64"] | None = None
+    """AWS: what the image is built for. Unset: what the pool is, and amd64 on Fargate."""
+    permissions: tuple[Permission, ...] = ()
+    """AWS: what the service's own role may do."""
+    egress: tuple[Egress, ...] | None = None
+    """AWS: what it may reach outside the stack. Unset: anything, as on Docker; `[]`: nothing."""
+    exec: bool = False
+    """AWS: lets `aws ecs execute-command` into its tasks, recorded. On Docker `quayside exec` needs no permission."""

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from settings.aws import Balancer, Network, Quotas, Repositories
 from settings.base import Settings
 from settings.capacity import Access, AwsCapacity, Burst, HostCapacity
 from settings.service import Service
 from settings.types import (
     Address,
+    Days,
+    Distinct,
     Domain,
     EdgeLine,
     Identifier,
     Image,
+    KmsArn,
     Memory,
     Name,
     Port,
     PrivateRange,
+    Region,
     RegistryHost,
     SecretKey,
     Text,
@@ -61,10 +66,11 @@ class LocalRegistry(Settings):
     """Key under `secrets`."""
 
 
-class RunRegistry(Settings):
-    """Registries that the stack itself runs."""
+class RunRegistry(Repositories):
+    """Registries that the stack itself runs: ECR's repositories on AWS, or one on every host."""
 
     local: LocalRegistry | None = None
+    """Fleets: a registry on localhost:5000 of every host."""
 
 
 class Dns(Settings):
@@ -107,5 +113,19 @@ class Stack(Settings):
     """Registries that the stack itself runs."""
     dns: Dns = Dns()
     """Who holds the domain's records."""
+    region: Region | None = None
+    """AWS: the region, from the stack's `aws:region`."""
+    network: Network = Network()
+    """AWS: the VPC."""
+    balancer: Balancer = Balancer()
+    """AWS: the load balancers."""
+    protect: bool = True
+    """AWS: balancers, data and registries cannot be destroyed until this is false and was applied."""
+    logs: Days = 30 * 86400
+    """AWS: how long the services' logs are kept."""
+    kms_keys: Annotated[tuple[KmsArn, ...], Distinct] = ()
+    """AWS: keys that existing secrets, named by ARN, are encrypted with."""
+    quotas: Quotas = Quotas()
+    """AWS: quotas of the account that were raised."""
     traffic: dict[Name, Weight] = Field(default_factory=dict[str, int])
     """Fleets: host or group → weight, 0–256, to move traffic between providers."""

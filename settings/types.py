@@ -97,6 +97,9 @@ _balancer, _balancer_schema = _whole(1, 100)
 BalancerNumber = Annotated[int, _balancer, _balancer_schema]
 _zones, _zones_schema = _whole(2, 3)
 Zones = Annotated[int, _zones, _zones_schema]
+_all, _all_schema = _whole(0, 65535)
+PortOrAll = Annotated[int, _all, _all_schema]
+"""A port, or 0 for all."""
 
 
 def _cpu(value: object) -> float:
@@ -196,9 +199,47 @@ Duration = Annotated[int, _span_long, _span_schema]
 _probe, _ = _duration(1, 3600)
 ShortDuration = Annotated[int, _probe, _span_schema]
 """1s–1h."""
+_step, _ = _duration(0, 86400)
+
+
+def _whole_minutes(value: int) -> int:
+    if value % 60:
+        raise should_be("whole minutes, up to 1440m", f"write {round(value / 60) or 1}m")
+    return value
+
+
+Bake = Annotated[int, _step, AfterValidator(_whole_minutes), _span_schema]
+"""0m–24h in whole minutes, as ECS counts them."""
+_idle, _ = _duration(1, 4000)
+Idle = Annotated[int, _idle, _span_schema]
+"""1s–4000s, a balancer's own bounds."""
+_warm, _ = _duration(30, 900)
+WarmUp = Annotated[int, _warm, _span_schema]
+"""30s–15m, a target group's own bounds."""
 _drain, _ = _duration(0, 86400)
 DrainDuration = Annotated[int, _drain, _span_schema]
 """0s–1d: the edge ends its old workers after a day, whatever they hold."""
+
+# CloudWatch keeps logs for these times and no others.
+_RETENTION = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
+
+
+def _days(value: object, info: ValidationInfo) -> int:
+    allowed = "a number of days that CloudWatch knows, such as 7d, 30d or 365d"
+    if isinstance(value, int) and not isinstance(value, bool) and not _written(info):
+        seconds = value
+    elif isinstance(value, str) and (found := re.fullmatch("([0-9]{1,5})d", value)):
+        seconds = int(found[1]) * 86400
+    else:
+        raise should_be(allowed, "the unit is d")
+    if seconds % 86400 or seconds // 86400 not in _RETENTION:
+        near = min(_RETENTION, key=lambda days: abs(days - seconds / 86400))
+        raise should_be(allowed, f"write {near}d; known: {', '.join(str(days) for days in _RETENTION)}")
+    return seconds
+
+
+Days = Annotated[int, BeforeValidator(_days), WithJsonSchema({"type": "string", "pattern": "^[0-9]+d$"})]
+"""Seconds; written as days that CloudWatch knows."""
 
 # --- text ------------------------------------------------------------------------------------------------------------
 
@@ -264,6 +305,47 @@ _cron, _cron_schema = _matching(
     r"[0-9*/,LW#?A-Za-z-]+( [0-9*/,LW#?A-Za-z-]+){4,5}", 'five or six cron fields: "0 18 * * FRI"', 128
 )
 Cron = Annotated[str, _cron, _cron_schema]
+
+
+# --- AWS ---------------------------------------------------------------------------------------------------------------
+
+_region, _region_schema = _matching("[a-z]{2}(-[a-z]+)+-[0-9]{1,2}", "a region such as eu-central-1", 32)
+Region = Annotated[str, _region, _region_schema]
+_letter, _letter_schema = _matching("[a-h]", "the last letter of a zone, such as a", 1)
+ZoneLetter = Annotated[str, _letter, _letter_schema]
+_ARN = r"arn:aws[a-z-]*"
+_role, _role_schema = _matching(
+    rf"{_ARN}:iam::[0-9]{{12}}:role/[A-Za-z0-9+=,.@_/-]{{1,576}}", "the ARN of an IAM role", 640
+)
+RoleArn = Annotated[str, _role, _role_schema]
+_certificate, _certificate_schema = _matching(
+    rf"{_ARN}:acm:[a-z0-9-]+:[0-9]{{12}}:certificate/[A-Za-z0-9-]{{1,64}}", "the ARN of an ACM certificate", 200
+)
+CertificateArn = Annotated[str, _certificate, _certificate_schema]
+_kms, _kms_schema = _matching(
+    rf"{_ARN}:kms:[a-z0-9-]+:[0-9]{{12}}:key/[A-Za-z0-9-]{{1,64}}", "the ARN of a KMS key", 200
+)
+KmsArn = Annotated[str, _kms, _kms_schema]
+_arn, _arn_schema = _matching(
+    rf"{_ARN}:[a-z0-9-]{{2,40}}:[a-z0-9-]*:[0-9]{{0,12}}:[A-Za-z0-9+=,.@_/:*?$-]{{1,1024}}",
+    "an ARN such as arn:aws:s3:::uploads/*",
+    1200,
+)
+Arn = Annotated[str, _arn, _arn_schema]
+_action, _action_schema = _matching(
+    "[a-z0-9-]{2,40}:[A-Z][A-Za-z0-9]*[*]?", "an action such as s3:GetObject, or s3:Get*", 160
+)
+IamAction = Annotated[str, _action, _action_schema]
+_alarm, _alarm_schema = _matching("[A-Za-z0-9 ._/-]{1,255}", "the name of a CloudWatch alarm", 255)
+AlarmName = Annotated[str, _alarm, _alarm_schema]
+_ami, _ami_schema = _matching("ami-[0-9a-f]{8,17}", "the id of a machine image, such as ami-0123456789abcdef0", 24)
+MachineImage = Annotated[str, _ami, _ami_schema]
+_repository, _repository_schema = _matching(
+    "[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*", "a repository such as acme/web", 200
+)
+Repository = Annotated[str, _repository, _repository_schema]
+_prefix, _prefix_schema = _matching("[a-z0-9]{2,10}([._-][a-z0-9]{1,10})*", "a prefix such as hub", 30)
+Prefix = Annotated[str, _prefix, _prefix_schema]
 
 
 def _clean_path(value: object) -> str:
@@ -341,6 +423,17 @@ def _subnets(value: str) -> str:
 
 PrivateRange = Annotated[str, BeforeValidator(_cidr), AfterValidator(_subnets), WithJsonSchema({"type": "string"})]
 """Private IPv4 addresses, room for at least sixteen /26."""
+
+
+def _vpc(value: str) -> str:
+    network = ipaddress.ip_network(value)
+    if network.version != 4 or not 16 <= network.prefixlen <= 20 or not network.is_private:
+        raise should_be("a private IPv4 range of /16 to /20, such as 10.20.0.0/16")
+    return value
+
+
+VpcRange = Annotated[str, BeforeValidator(_cidr), AfterValidator(_vpc), WithJsonSchema({"type": "string"})]
+"""Private IPv4 addresses of a VPC."""
 
 
 def _address(value: object) -> str:
