@@ -12,8 +12,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from quayside import docker_engine, lifecycle, observe, pulumi_cli
+from quayside import aws, docker_engine, lifecycle, observe, pulumi_cli
 from quayside.shell import CommandError
+from quayside.status import show
 from rehearsal.errors import RehearsalError
 from rehearsal.secrets import ensure_passphrase, set_secret
 from settings.problems import ConfigError
@@ -53,6 +54,10 @@ def down(
 def status(stack: StackOption = "local") -> None:
     """Services, healthy replicas, images, memory and addresses."""
     where = lifecycle.project(stack, Path.cwd())
+    if where.cloud == "aws":
+        found = aws.deployed(where.root, where.stack)
+        show(aws.rows(found, aws.clients(found.region)), _console())
+        return
     docker_engine.require()
     lifecycle.show(where, _console())
 
@@ -66,6 +71,10 @@ def logs(
 ) -> None:
     """The logs of every replica, merged, each line with its replica's name."""
     where = lifecycle.project(stack, Path.cwd())
+    if where.cloud == "aws":
+        found = aws.deployed(where.root, where.stack)
+        aws.logs(found, aws.clients(found.region), service, follow=follow, tail=tail)
+        return
     docker_engine.require()
     observe.logs(where.key, service, follow=follow, tail=tail)
 
@@ -78,6 +87,10 @@ def execute(
 ) -> None:
     """Run a command in a service's first running replica. Its exit code is passed on."""
     where = lifecycle.project(stack, Path.cwd())
+    if where.cloud == "aws":
+        found = aws.deployed(where.root, where.stack)
+        aws.execute(found, aws.clients(found.region), service, command)
+        return
     docker_engine.require()
     observe.execute(where.key, service, command)
 

@@ -41,6 +41,23 @@ class Project:
         """The folder for all that is made here and not in git."""
         return self.root / ".quayside"
 
+    @property
+    def cloud(self) -> str:
+        """What the stack's file says; the program itself checks it."""
+        try:
+            document: Any = yaml.safe_load((self.root / f"Pulumi.{self.stack}.yaml").read_text())
+            return str(document["config"]["quayside:cloud"])
+        except (OSError, yaml.YAMLError, KeyError, TypeError):
+            return "local"
+
+    def on_this_machine(self, goal: str) -> None:
+        """Refuse what `make` does only for a stack on this machine: a cloud's state belongs where the team keeps it."""
+        if self.cloud == "aws":
+            raise CommandError(
+                f"stack {self.stack} is on AWS: run `pulumi {goal} --stack {self.stack}`, in the backend that you "
+                f"are logged in to\n    `python -m rehearsal {self.stack}` previews it with no account"
+            )
+
 
 def project(stack: str, start: Path) -> Project:
     """The project of the folder one is in."""
@@ -66,6 +83,7 @@ def up(where: Project, console: Console) -> None:
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    where.on_this_machine("up")
     rehearsal = importlib.import_module("rehearsal")  # the SDKs take a second to import: only where they are needed
     secrets = importlib.import_module("rehearsal.secrets")
     began = time.monotonic()
@@ -96,6 +114,7 @@ def down(where: Project, console: Console, *, volumes: bool) -> None:
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    where.on_this_machine("destroy")
     rehearsal = importlib.import_module("rehearsal")
     docker_engine.require()
     began = time.monotonic()
