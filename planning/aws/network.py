@@ -86,7 +86,8 @@ def _endpoints(stack: Stack, *, pool: bool) -> Sequence[str]:
         # Service Connect's proxies on Fargate get their configuration there.
         found += ["ecs-agent"]
     if any(service.exec for service in services):
-        found += ["ssmmessages"]
+        # Sessions are encrypted with the stack's own key, by the agent in the task.
+        found += ["kms", "ssmmessages"]
     if any(secret.split(":")[2:3] == ["ssm"] for service in services for secret in service.secrets.values()):
         found += ["ssm"]
     return tuple(found)

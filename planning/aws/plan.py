@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -217,7 +218,7 @@ def _scaling(name: str, replicas: Autoscale, problems: list[Problem]) -> Scaling
         schedule.append(
             Schedule(
                 # Named by when, not by its place in the list: taking the first away must not rename the second.
-                name=f"{name}-{entry.cron}-{entry.timezone}",
+                name=re.sub("[^A-Za-z0-9]+", "-", f"{entry.cron} {entry.timezone}".replace("*", "any")).strip("-"),
                 cron=cron,
                 timezone=entry.timezone,
                 min=entry.min,

@@ -113,7 +113,7 @@ def test_endpoints_are_those_that_something_needs() -> None:
         ({"web": fargate}, {}, ()),
         ({"web": WEB}, {"capacity": POOL}, ("ecs", "ecs-agent", "ecs-telemetry")),
         ({"web": {**fargate, "uses": ("cart",)}, "cart": fargate}, {}, ("ecs-agent",)),
-        ({"web": {**fargate, "exec": True}}, {}, ("ssmmessages",)),
+        ({"web": {**fargate, "exec": True}}, {}, ("kms", "ssmmessages")),
         ({"web": {**fargate, "secrets": parameter}}, {}, ("ssm",)),
         ({"web": {**fargate, "secrets": secret}}, {}, ()),
     ]
