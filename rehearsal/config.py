@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,9 +145,26 @@ def _project_defaults(project_file: Path, project: str) -> dict[str, str]:
     return defaults
 
 
+_BOOL = "tag:yaml.org,2002:bool"
+
+
+class _Loader(yaml.SafeLoader):
+    """The CLI's reader is a newer one than PyYAML: `on: fargate` and `answer: yes` are text to it."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  # PyYAML's own protocol
+        first: [(tag, pattern) for tag, pattern in found if tag != _BOOL]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_BOOL_TEXT = re.compile("(?:true|True|TRUE|false|False|FALSE)$")
+_resolvers: Any = _Loader  # PyYAML has no types
+_resolvers.add_implicit_resolver(_BOOL, _BOOL_TEXT, list("tTfF"))
+
+
 def _load(path: Path) -> dict[str, Any]:
     try:
-        loaded: Any = yaml.safe_load(path.read_text())
+        loaded: Any = yaml.load(path.read_text(), _Loader)  # noqa: S506  # a SafeLoader
     except yaml.YAMLError as error:
         mark: Any = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""

@@ -19,7 +19,16 @@ from rehearsal.events import short_type
 from rehearsal.preview import Report
 from rehearsal.values import mapping, sequence
 
-_SECTIONS = (("routes", "Routes"), ("reach", "Who reaches whom"), ("placement", "Placement"))
+_SECTIONS = (
+    ("routes", "Routes"),
+    ("reach", "Who reaches whom"),
+    ("placement", "Placement"),
+    ("capacity", "Capacity fit"),
+    ("certificates", "Certificates"),
+    ("records", "DNS records to create"),
+    ("repositories", "Registries"),
+)
+"""Stack outputs that are shown as tables, and their titles."""
 
 
 def print_report(report: Report, console: Console) -> None:
