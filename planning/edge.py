@@ -202,7 +202,7 @@ def _internal(plan: Plan, routed: Sequence[ServicePlan]) -> Iterable[str]:
             continue
         name = service.name
         yield f"    acl to_{name} var(txn.host) -m str {name}"
-        yield f"    acl uses_{name} src {' '.join(callers)}"
+        yield from _callers_acl(service, callers)
         yield f"    use_backend svc_{name} if to_{name} uses_{name}"
     yield "    default_backend not_in_uses"
     yield ""
@@ -216,6 +216,11 @@ def _caller_ranges(plan: Plan, service: ServicePlan) -> Sequence[str]:
     return [subnet.containers for subnet in subnets if subnet is not None]
 
 
+def _callers_acl(service: ServicePlan, callers: Sequence[str]) -> Iterable[str]:
+    """One line a caller: a release merges the old lines with the new ones (``union`` in edge_common.sh)."""
+    return (f"    acl uses_{service.name} src {caller}" for caller in callers)
+
+
 def _tcp_frontend(plan: Plan, service: ServicePlan) -> Iterable[str]:
     callers = _caller_ranges(plan, service)
     if service.settings.protocol != "tcp" or not callers:
@@ -224,7 +229,8 @@ def _tcp_frontend(plan: Plan, service: ServicePlan) -> Iterable[str]:
     yield "    mode tcp"
     yield "    option tcplog"
     yield f"    bind :{service.settings.port}"
-    yield f"    tcp-request connection reject unless {{ src {' '.join(callers)} }}"
+    yield from _callers_acl(service, callers)
+    yield f"    tcp-request connection reject unless uses_{service.name}"
     yield "    timeout client 24h"
     yield "    option clitcpka"
     yield f"    default_backend svc_{service.name}"
