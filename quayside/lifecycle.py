@@ -138,11 +138,14 @@ def show(where: Project, console: Console, *, settle: float = 0.0) -> None:
 
 
 def engine(where: Project) -> str:
-    """Who applies this stack: pulumi where it is on PATH. What one has applied, the other does not take over."""
+    """Who applies this stack: pulumi where it is on PATH. What one has applied, the other does not take over.
+
+    The volumes that `down` keeps bind nobody: each of the two takes a volume of the stack as it finds it.
+    """
     rehearsal = importlib.import_module("rehearsal")
     state: Any = rehearsal.engine_state(where.stack, where.root)
-    by_rehearsal = state is not None and not state.empty
-    by_pulumi = pulumi_cli.applied(where.root, where.stack)
+    by_rehearsal = state is not None and not _only_data(state)
+    by_pulumi = pulumi_cli.applied(where.root, where.stack, data=False)
     if pulumi_cli.available():
         if by_rehearsal:
             raise CommandError(
@@ -155,6 +158,11 @@ def engine(where: Project) -> str:
             f"{where.key} was applied by pulumi, which is not on PATH any more\n    install it, then run this again"
         )
     return BY_REHEARSAL
+
+
+def _only_data(state: Any) -> bool:
+    entries = [*state.live.values(), *state.pending]
+    return all(entry.protect and entry.type == preflight.VOLUME for entry in entries)
 
 
 def _changed(changes: Mapping[str, int]) -> bool:

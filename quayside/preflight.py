@@ -14,6 +14,7 @@ from settings.problems import ConfigError, Problem
 
 CONTAINER = "docker:index/container:Container"
 IMAGE = "docker:index/remoteImage:RemoteImage"
+VOLUME = "docker:index/volume:Volume"
 MIB = 1024**2
 
 

@@ -32,6 +32,7 @@ STEPS: Mapping[str, str] = {
     "import": "create",
 }
 COMMAND = "command:local:Command"
+VOLUME = "docker:index/volume:Volume"
 ANSI = re.compile(r"\x1b\[[0-9;]*m|<\{%[a-z]+%\}>")
 
 
@@ -54,17 +55,24 @@ def environment(root: Path) -> dict[str, str]:
     return env
 
 
-def applied(root: Path, stack: str) -> bool:
-    """Whether the file backend has resources of the stack."""
+def applied(root: Path, stack: str, *, data: bool = True) -> bool:
+    """Whether the file backend has resources of the stack; with `data=False`, others than the volumes `down` keeps."""
     for file in (root / ".quayside" / "pulumi" / ".pulumi" / "stacks").rglob(f"{stack}.json"):
         try:
             checkpoint: dict[str, Any] = json.loads(file.read_text())["checkpoint"]
         except (OSError, ValueError, KeyError):
             return True  # unreadable is no proof of empty
-        latest: dict[str, Any] = checkpoint.get("latest") or {}
-        if latest.get("resources"):
+        resources: list[dict[str, Any]] = (checkpoint.get("latest") or {}).get("resources") or []
+        if any(data or _runs(resource) for resource in resources):
             return True
     return False
+
+
+def _runs(resource: Mapping[str, Any]) -> bool:
+    """Whether it is more than a kept volume, or what such a volume's own entry needs: components and providers."""
+    if not resource.get("custom") or str(resource["type"]).startswith("pulumi:"):
+        return False
+    return not (resource["type"] == VOLUME and resource.get("protect"))
 
 
 def up(root: Path, stack: str, progress: Progress) -> Applied:

@@ -43,7 +43,8 @@ class StatefulService(pulumi.ComponentResource):
             name,
             name=args.naming.volume(name),
             labels=volume_labels(args.naming.labels(name, "stateful")),
-            opts=pulumi.ResourceOptions(parent=self, protect=True),
+            # One that the rehearsal made, and pulumi takes over, has labels beside these; no volume's can be changed.
+            opts=pulumi.ResourceOptions(parent=self, protect=True, ignore_changes=["labels"]),
         )
         files = service_files(args.service, args.naming, pulumi.ResourceOptions(parent=self))
         containers: dict[str, docker.Container] = {}

@@ -366,3 +366,26 @@ def test_destroy_leaves_only_the_protected_volume_and_then_nothing(project: Proj
     pulumi.run("state", "unprotect", "--all", "--yes")
     pulumi.run("destroy", "--yes", "--skip-preview")
     assert project.everything() == []
+
+
+def test_pulumi_takes_over_a_volume_that_the_rehearsal_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", PASSPHRASE)
+    project = Project(tmp_path / "taken-over")
+    project.services = {"session": SERVICES["session"], "web": {**SERVICES["web"], "canary": None, "replicas": 1}}
+    project.release()
+    set_secret(project.root / f"Pulumi.{STACK}.yaml", "quayside:secrets.token", SECRET, PASSPHRASE)
+    try:
+        rehearsal.apply(STACK, project.root, progress=lambda _event: None)
+        rehearsal.destroy(STACK, project.root, volumes=False, progress=lambda _event: None)
+        (kept,) = project.everything()
+        pulumi = Pulumi(project)
+        pulumi.up()
+        assert kept in project.docker("volume", "ls", "-q")
+        pulumi.refresh()
+        pulumi.up()
+        assert pulumi.changed() == []
+        pulumi.run("state", "unprotect", "--all", "--yes")
+        pulumi.run("destroy", "--yes", "--skip-preview")
+        assert project.everything() == []
+    finally:
+        project.clean()

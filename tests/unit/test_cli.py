@@ -18,6 +18,7 @@ from quayside import containers, docker_engine, lifecycle, observe, preflight, p
 from quayside.containers import Container
 from quayside.shell import CommandError
 from rehearsal.events import Event
+from rehearsal.state import Entry, StateFile
 from settings.problems import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -390,28 +391,56 @@ def test_only_a_dead_process_loses_its_lock(
             pulumi_cli.release_stale_lock(project, "local")
 
 
-class State:
-    def __init__(self, empty: bool) -> None:
-        self.empty = empty
+def entry(type_: str, *, protect: bool = False) -> Entry:
+    return Entry(urn=f"urn:{type_}", type=type_, name="x", id="x", inputs={}, outputs={}, protect=protect)
+
+
+DATA = entry(preflight.VOLUME, protect=True)
+WEB = entry(CONTAINER)
+FILES = entry(preflight.VOLUME)
+
+
+def pulumi_state(root: Path, *entries: Entry) -> None:
+    """A checkpoint as the CLI writes it, with what always comes along."""
+    around = [
+        {"type": "pulumi:pulumi:Stack", "custom": False},
+        {"type": "pulumi:providers:docker", "custom": True},
+        {"type": "quayside:docker:StatefulService", "custom": False},
+    ]
+    file = root / ".quayside" / "pulumi" / ".pulumi" / "stacks" / "acme" / "local.json"
+    file.parent.mkdir(parents=True)
+    own = [{"type": each.type, "custom": True, "protect": each.protect} for each in entries]
+    file.write_text(json.dumps({"checkpoint": {"latest": {"resources": [*around, *own] if entries else []}}}))
 
 
 @pytest.mark.parametrize(
     ("on_path", "state", "by_pulumi", "expected"),
     [
-        (False, None, False, lifecycle.BY_REHEARSAL),
-        (True, None, False, lifecycle.BY_PULUMI),
-        (True, State(empty=True), False, lifecycle.BY_PULUMI),
-        (True, State(empty=False), False, "applied by the rehearsal, and pulumi is on PATH now"),
-        (False, None, True, "applied by pulumi, which is not on PATH any more"),
-        (False, State(empty=False), False, lifecycle.BY_REHEARSAL),
+        (False, [], [], lifecycle.BY_REHEARSAL),
+        (True, [], [], lifecycle.BY_PULUMI),
+        (True, [WEB], [], "applied by the rehearsal, and pulumi is on PATH now"),
+        (True, [FILES], [], "applied by the rehearsal, and pulumi is on PATH now"),
+        (False, [], [WEB, DATA], "applied by pulumi, which is not on PATH any more"),
+        (False, [WEB], [], lifecycle.BY_REHEARSAL),
+        # What `make down` keeps is in nobody's way.
+        (True, [DATA], [], lifecycle.BY_PULUMI),
+        (True, [DATA], [WEB, DATA], lifecycle.BY_PULUMI),
+        (False, [], [DATA], lifecycle.BY_REHEARSAL),
     ],
 )
 def test_nobody_takes_over_what_another_applied(
-    on_path: bool, state: State | None, by_pulumi: bool, expected: str, project: Path, monkeypatch: pytest.MonkeyPatch
+    on_path: bool,
+    state: list[Entry],
+    by_pulumi: list[Entry],
+    expected: str,
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("rehearsal.engine_state", lambda stack, root: state)
+    known = StateFile("acme", "local", project / "local.json", live={str(n): each for n, each in enumerate(state)})
+    monkeypatch.setattr("rehearsal.engine_state", lambda stack, root: known if state else None)
     monkeypatch.setattr(pulumi_cli, "available", lambda: on_path)
-    monkeypatch.setattr(pulumi_cli, "applied", lambda root, stack: by_pulumi)
+    pulumi_state(project, *by_pulumi)
+    assert pulumi_cli.applied(project, "local") == bool(by_pulumi)
     where = lifecycle.Project(project, "acme", "local")
     if expected in (lifecycle.BY_REHEARSAL, lifecycle.BY_PULUMI):
         assert lifecycle.engine(where) == expected
