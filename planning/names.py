@@ -9,6 +9,8 @@ EDGE = "edge"
 LABEL_STACK = "dev.quayside.stack"
 LABEL_SERVICE = "dev.quayside.service"
 LABEL_ROLE = "dev.quayside.role"
+ROLE_STATEFUL = "stateful"
+ROLE_FILES = "files"
 LABEL_SLOT = "dev.quayside.slot"
 LABEL_URLS = "dev.quayside.urls"
 

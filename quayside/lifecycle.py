@@ -79,6 +79,7 @@ def up(where: Project, console: Console) -> None:
     images.ensure(plan.images, where.state / "images", say)
     tell = progress.printer(say)
     if by == BY_PULUMI:
+        containers.start_stopped(where.key, say)
         done = pulumi_cli.up(where.root, where.stack, tell)
     else:
         done = rehearsal.apply(where.stack, where.root, progress=tell)

@@ -10,7 +10,7 @@ import pulumi_docker as docker
 
 from components.docker.labels import container_labels, volume_labels
 from planning import ServicePlan
-from planning.names import Naming
+from planning.names import ROLE_FILES, Naming
 from planning.plan import FileSet
 
 
@@ -35,7 +35,7 @@ class Files(pulumi.ComponentResource):
     def __init__(self, name: str, args: FilesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("quayside:docker:Files", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        labels = args.naming.labels(args.service, "files")
+        labels = args.naming.labels(args.service, ROLE_FILES)
         volumes = {
             folder: docker.Volume(f"{name}{folder.replace('/', '-')}", labels=volume_labels(labels), opts=child)
             for folder in args.files.folders
