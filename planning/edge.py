@@ -26,7 +26,8 @@ global
     fd-hard-limit 50000
     # Ends every connection of an old worker, so only as a last resort: a release waits for what it retires itself.
     hard-stop-after 24h
-    mworker-max-reloads 50
+    # A release reloads up to three times: for what it accepts, the switch, and names that go.
+    mworker-max-reloads 150
     stats socket ipv4@127.0.0.1:{STATS_PORT} level admin
 
 defaults

@@ -85,8 +85,9 @@ report() { # service slot container id answer
     docker logs --tail 15 "$3" 2>&1 | sed 's/^/    | /' >&2 || true
 }
 
-# A container without a health check must run for a moment, so that one that crashes at start is not let through.
-settle=3
+# A container without a health check must run for a moment, so that one that crashes at start is not let through. Not for
+# its whole `grace`: that is how long we wait for an unhealthy one, and every good release would take as long.
+settle=5
 failed=0
 started=$(date +%s)
 while read -r service slot container id gate _port _path _host _timeout grace _drain; do

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import signal
 import threading
 import time
 import urllib.request
@@ -164,4 +166,27 @@ def test_the_old_version_is_spoken_of_where_there_is_one(new_stack: Make) -> Non
     stack.services["web"]["env"] = {"FAIL": "1"}
     assert "the old version serves on" in stack.refused().output
     stack.services["web"]["env"] = {"VERSION": "1"}
+    stack.up()
+
+
+def test_ctrl_c_lets_the_release_end(new_stack: Make) -> None:
+    """A terminal sends it to the whole group; the release under way is none of its members."""
+    stack = new_stack({"web": web(routes=["shop.{domain}"], env={"VERSION": "1"})})
+    stack.up()
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(stack.get, "shop", "/?wait=5")
+        time.sleep(0.5)
+        stack.services["web"]["env"]["VERSION"] = "2"
+        process = stack.start()
+        while stack.get()["version"] != "2":
+            assert process.poll() is None
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+        assert answer.result()["version"] == "1"
+    assert process.returncode == 1
+    assert "interrupted" in output
+    assert "run      Command      routing" in output
+    assert len(stack.replicas("web")) == 1
+    assert stack.get()["version"] == "2"
     stack.up()
