@@ -17,6 +17,7 @@ from rich.console import Console
 from quayside import containers, docker_engine, lifecycle, observe, preflight, progress, pulumi_cli, status
 from quayside.containers import Container
 from quayside.shell import CommandError
+from rehearsal.config import read_stack
 from rehearsal.events import Event
 from rehearsal.state import Entry, StateFile
 from settings.problems import ConfigError
@@ -305,6 +306,11 @@ case "$*" in
     *"stack select"*)
         grep -q encryptionsalt Pulumi.local.yaml ||
             echo "encryptionsalt: v1:c2FsdA==:v1:eA==:eA==" >>Pulumi.local.yaml ;;
+    "config set"*)
+        while [ "$1" != --config-file ]; do shift; done
+        cat >>"$2.value"
+        grep -q encryptionsalt "$2" || exit 9
+        sed -i 's/^config: {/config: {"quayside:secrets": {stripe: {secure: "v1:YQ==:YQ=="}}, /' "$2" ;;
     *"stack output"*) echo '{"urls": ["http://shop.localhost/"]}' ;;
     up*)
         while [ "$1" != --event-log ]; do
@@ -447,6 +453,42 @@ def test_nobody_takes_over_what_another_applied(
     else:
         with pytest.raises(CommandError, match=expected):
             lifecycle.engine(where)
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["own passphrase", "given passphrase"])
+def test_pulumi_encrypts_a_secret_before_the_first_up(
+    given: bool, pulumi: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE", raising=False)
+    monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE_FILE", raising=False)
+    if given:
+        monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "p")
+    pulumi_cli.set_secret(project, "local", "stripe", "hunter2")
+    text = (project / "Pulumi.local.yaml").read_text()
+    assert (project / ".quayside" / "Pulumi.local.yaml.value").read_text() == "hunter2"
+    assert text.startswith("# mine")
+    assert "stripe: {secure: 'v1:YQ==:YQ=='}" in text
+    # Who has been given the passphrase reads it in a clone, and needs the salt there.
+    assert ("encryptionsalt" in text) == given
+
+
+def test_a_secret_with_a_passphrase_of_its_own_leaves_the_salt_beside_it(project: Path) -> None:
+    path = os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if not (Path(p) / "pulumi").exists())
+    hidden = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
+    for key in ("one", "two"):
+        done = subprocess.run(
+            [sys.executable, "-m", "quayside", "secret", key],
+            cwd=project,
+            env={**{k: v for k, v in os.environ.items() if k not in hidden}, "PYTHONPATH": str(ROOT), "PATH": path},
+            input=f"value of {key}",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert "encryptionsalt" not in (project / "Pulumi.local.yaml").read_text()
+    config = read_stack(project, "local")
+    assert json.loads(config.values["quayside:secrets"]) == {"one": "value of one", "two": "value of two"}
 
 
 def test_a_secret_is_read_from_stdin_and_written_encrypted(project: Path) -> None:
