@@ -75,6 +75,7 @@ def up(where: Project, console: Console) -> None:
     plan = preflight.planned(rehearsal.rehearse(where.stack, where.root).resources)
     docker_engine.ensure(where.state, say)
     preflight.check_ports(plan, where.key)
+    preflight.check_subnets(plan, where.key)
     preflight.check_memory(plan, where.key, say)
     images.ensure(plan.images, where.state / "images", say)
     tell = progress.printer(say)

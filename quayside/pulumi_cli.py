@@ -63,7 +63,8 @@ def applied(root: Path, stack: str, *, data: bool = True) -> bool:
             checkpoint: dict[str, Any] = json.loads(file.read_text())["checkpoint"]
         except (OSError, ValueError, KeyError):
             return True  # unreadable is no proof of empty
-        resources: list[dict[str, Any]] = (checkpoint.get("latest") or {}).get("resources") or []
+        latest: dict[str, Any] = checkpoint.get("latest") or {}
+        resources: list[dict[str, Any]] = latest.get("resources") or []
         if any(data or _runs(resource) for resource in resources):
             return True
     return False

@@ -128,7 +128,7 @@ if [ "$names" = both ]; then
     # What is left of the old, each container once with its drain: first who only calls, then who is called.
     awk 'FILENAME == "serving" { serving[$1]; next }
         FILENAME == "haproxy.cfg" { if ($1 == "server") { sub(/:.*/, "", $3); named[$3] } next }
-        !($1 in serving) && !($1 in said) { said[$1]; print "retired", $1 in named ? "called" : "caller", $1, $2 }' serving haproxy.cfg drains
+        !($1 in serving) && !($1 in said) { said[$1]; print "retired", ($1 in named ? "called" : "caller"), $1, $2 }' serving haproxy.cfg drains
 else
     rm -f drains next.cfg
 fi

@@ -6,6 +6,8 @@ import http.client
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -14,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.hosts.load import Running
 from tests.hosts.shop import IMAGES, Stack, docker, probe, web
@@ -190,3 +193,25 @@ def test_ctrl_c_lets_the_release_end(new_stack: Make) -> None:
     assert len(stack.replicas("web")) == 1
     assert stack.get()["version"] == "2"
     stack.up()
+
+
+def test_other_subnets_are_refused_while_the_networks_are_in_use(new_stack: Make) -> None:
+    stack = new_stack({"web": web(routes=["shop.{domain}"], env={"VERSION": "1"})})
+    stack.up()
+    before = {c["Id"] for c in stack.containers()}
+    written: dict[str, Any] = yaml.safe_load(stack.file.read_text())
+    written["config"]["quayside:subnets"] = "10.64.0.0/10"
+    stack.file.write_text(yaml.safe_dump(written))
+    done = subprocess.run(
+        [sys.executable, "-m", "quayside", "up", "--stack", stack.name],
+        cwd=stack.root,
+        env=stack.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "quayside:subnets: network 0-" in done.stderr
+    assert "run `make down`" in done.stderr
+    assert {c["Id"] for c in stack.containers()} == before
+    assert stack.get()["version"] == "1"

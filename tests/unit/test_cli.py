@@ -228,6 +228,32 @@ def test_more_memory_than_the_machine_has_is_refused(tmp_path: Path, monkeypatch
     assert "memory is short: 100 MiB are free" in said[0]
 
 
+@pytest.mark.parametrize(
+    ("subnet", "used", "refused"),
+    [("10.128.0.0/26", 2, False), ("10.64.0.0/26", 2, True), ("10.64.0.0/26", 0, False)],
+)
+def test_a_network_in_use_keeps_its_subnet(
+    subnet: str, used: int, refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = f"acme-local-web {subnet} {used}\\nacme-local-other 10.9.0.0/26 3\\n0-acme-local {subnet} {used}\\n"
+    program(tmp_path / "bin", "docker", f"""case "$2" in ls) echo 1 2 3 ;; inspect) printf '{rows}' ;; esac\n""")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    network = {"type": preflight.NETWORK, "inputs": {"ipamConfigs": [{"subnet": "10.128.0.0/26"}]}}
+    named = [{**network, "inputs": {**network["inputs"], "name": name}} for name in ("acme-local-web", "0-acme-local")]
+    plan = preflight.planned(named)
+    if not refused:
+        preflight.check_subnets(plan, "acme/local")
+        return
+    with pytest.raises(ConfigError) as caught:
+        preflight.check_subnets(plan, "acme/local")
+    (problem,) = caught.value.problems
+    assert problem.message == (
+        "network 0-acme-local has 10.64.0.0/26 and should get 10.128.0.0/26, and 1 more would change; "
+        "a network that is in use cannot be changed"
+    )
+    assert problem.fix == "set it back, or run `make down` (volumes are kept) and then `make up`"
+
+
 def test_a_docker_context_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_CONTEXT", "elsewhere")
     with pytest.raises(CommandError, match="DOCKER_CONTEXT is set to elsewhere"):
@@ -289,6 +315,20 @@ def test_exec_takes_the_first_running_replica(monkeypatch: pytest.MonkeyPatch) -
     observe.execute("acme/local", "web", ["sh", "-c", "exit 3"], start)
     assert started[0][:2] == ["docker", "exec"]
     assert started[0][-4:] == ["id-web-2", "sh", "-c", "exit 3"]
+
+
+def test_what_was_stopped_by_hand_is_started_for_pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path / "bin", "docker", f'echo "$@" >>{tmp_path / "called"}\n')
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    found = [container("web-1", state="exited"), container("web-2"), container("web-3", state="restarting")]
+    monkeypatch.setattr(containers, "of_stack", lambda stack: found)
+    said: list[str] = []
+    containers.start_stopped("acme/local", said.append)
+    assert said == ["web-1 was stopped: started again"]
+    assert (tmp_path / "called").read_text() == "start id-web-1\n"
+    program(tmp_path / "bin", "docker", "echo 'no space left' >&2; exit 1\n")
+    with pytest.raises(CommandError, match="web-1-abc1234 is stopped and does not start: no space left"):
+        containers.start_stopped("acme/local", said.append)
 
 
 # --- pulumi ----------------------------------------------------------------------------------------------------------
