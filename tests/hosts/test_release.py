@@ -152,9 +152,9 @@ def test_a_killed_deployment_is_finished_by_the_next(stack: Stack) -> None:
     with Running(stack.port, HOST) as load:
         for number in range(KILLS):
             version_of(stack, f"k{number}")
-            # Sometimes a service comes or goes at the same moment, so that networks are half made, too.
+            # Sometimes a service comes or goes at the same moment, so that networks and names are half made, too.
             if number % 2:
-                stack.services["aaa"] = probe()
+                stack.services["aaa"] = probe(uses=["cart"])
             else:
                 stack.services.pop("aaa", None)
             process = stack.start()
