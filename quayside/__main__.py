@@ -16,7 +16,7 @@ from quayside import aws, docker_engine, lifecycle, observe, pulumi_cli
 from quayside.shell import CommandError
 from quayside.status import show
 from rehearsal.errors import RehearsalError
-from rehearsal.secrets import ensure_passphrase, set_secret
+from rehearsal.secrets import ensure_passphrase, is_passphrase_given, set_secret
 from settings.problems import ConfigError
 
 StackOption = Annotated[str, typer.Option("--stack", "-s", help="Which Pulumi.<stack>.yaml.")]
@@ -114,7 +114,8 @@ def secret(
     if pulumi_cli.available():
         pulumi_cli.set_secret(where.root, stack, key, value)
     else:
-        set_secret(where.root / f"Pulumi.{stack}.yaml", f"quayside:secrets.{key}", value, passphrase)
+        file, path = where.root / f"Pulumi.{stack}.yaml", f"quayside:secrets.{key}"
+        set_secret(file, path, value, passphrase, beside=not is_passphrase_given())
     typer.echo(f"Pulumi.{stack}.yaml has {key}, encrypted. The next `make up` brings it to the services that use it.")
 
 

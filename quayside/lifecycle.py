@@ -93,10 +93,12 @@ def up(where: Project, console: Console) -> None:
     plan = preflight.planned(rehearsal.rehearse(where.stack, where.root).resources)
     docker_engine.ensure(where.state, say)
     preflight.check_ports(plan, where.key)
+    preflight.check_subnets(plan, where.key)
     preflight.check_memory(plan, where.key, say)
     images.ensure(plan.images, where.state / "images", say)
     tell = progress.printer(say)
     if by == BY_PULUMI:
+        containers.start_stopped(where.key, say)
         done = pulumi_cli.up(where.root, where.stack, tell)
     else:
         done = rehearsal.apply(where.stack, where.root, progress=tell)
@@ -157,11 +159,14 @@ def show(where: Project, console: Console, *, settle: float = 0.0) -> None:
 
 
 def engine(where: Project) -> str:
-    """Who applies this stack: pulumi where it is on PATH. What one has applied, the other does not take over."""
+    """Who applies this stack: pulumi where it is on PATH. What one has applied, the other does not take over.
+
+    The volumes that `down` keeps bind nobody: each of the two takes a volume of the stack as it finds it.
+    """
     rehearsal = importlib.import_module("rehearsal")
     state: Any = rehearsal.engine_state(where.stack, where.root)
-    by_rehearsal = state is not None and not state.empty
-    by_pulumi = pulumi_cli.applied(where.root, where.stack)
+    by_rehearsal = state is not None and not _only_data(state)
+    by_pulumi = pulumi_cli.applied(where.root, where.stack, data=False)
     if pulumi_cli.available():
         if by_rehearsal:
             raise CommandError(
@@ -174,6 +179,11 @@ def engine(where: Project) -> str:
             f"{where.key} was applied by pulumi, which is not on PATH any more\n    install it, then run this again"
         )
     return BY_REHEARSAL
+
+
+def _only_data(state: Any) -> bool:
+    entries = [*state.live.values(), *state.pending]
+    return all(entry.protect and entry.type == preflight.VOLUME for entry in entries)
 
 
 def _changed(changes: Mapping[str, int]) -> bool:

@@ -75,6 +75,8 @@ def _run(step: Step, inputs: Properties, which: str, before: Mapping[str, Any]) 
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
+            # Ctrl-C is for us: we let the steps in flight end, and a terminal would have sent it to them as well.
+            start_new_session=True,
         )
     except OSError as error:
         raise StepError(f"cannot start {arguments[0]}: {error}") from error

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from rehearsal.errors import RehearsalError
-from rehearsal.secrets import Crypter, find_passphrase
+from rehearsal.secrets import Crypter, find_passphrase, kept_salt
 from rehearsal.values import SHOWN_SECRET, mapping, sequence
 
 
@@ -44,8 +44,8 @@ def read_stack(root: Path, stack: str) -> StackConfig:
     config = mapping({} if given is None else given)
     if config is None:
         raise RehearsalError(f"{stack_file.name}: config: should be a mapping, got {given!r}")
-    salt = data.get("encryptionsalt")
-    closed = _Opener(root, str(salt) if salt else None)
+    salt = str(data.get("encryptionsalt") or "") or kept_salt(root, stack)
+    closed = _Opener(root, salt)
     values: dict[str, str] = {}
     secret_keys: list[str] = []
     unread: list[str] = []
@@ -58,9 +58,7 @@ def read_stack(root: Path, stack: str) -> StackConfig:
         values[full] = _as_text(plain)
     for key, default in _project_defaults(project_file, project).items():
         values.setdefault(key, default)
-    return StackConfig(
-        root, project, stack, values, tuple(secret_keys), str(salt) if salt else None, tuple(unread), closed.why
-    )
+    return StackConfig(root, project, stack, values, tuple(secret_keys), salt, tuple(unread), closed.why)
 
 
 def project_name(root: Path) -> str:

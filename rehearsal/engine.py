@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from planning.names import LABEL_ROLE
+from planning.names import LABEL_ROLE, ROLE_FILES, ROLE_STATEFUL
 from rehearsal import docker_provider as docker
 from rehearsal.command_provider import CommandProvider
 from rehearsal.config import StackConfig, project_name, read_stack
@@ -134,6 +134,8 @@ class _Run:
         self._failures: list[str] = []
         self._guard = threading.Lock()
         self._seen: set[str] = set()
+        self._looked: set[str] = set()
+        self._stopped: set[tuple[str, str]] = set()
         self._provider_hosts: dict[str, str] = {}
         self._labels = {docker.STACK_LABEL: f"{config.project}/{config.stack}"}
         self._state = StateFile(config.project, config.stack, state_path(config.root, config.stack))
@@ -300,6 +302,9 @@ class _Run:
             self._report.note(found.type, found.name, "is gone from the engine: made again")
             entry, _ = self._create(provider, step, found, found.inputs, None)
             return _verb(found.type, "create"), entry, ""
+        started = (old.host, old.id) in self._stopped and docker.is_kept_running(step.inputs)
+        if started:
+            docker.start(self._hosts.client(old.host), old.id)
         needs, outputs = list(found.needs), old.outputs
         changed = moved is not None and dict(moved) != revealed(old.outputs)
         if changed and moved is not None:
@@ -308,6 +313,8 @@ class _Run:
         if entry != old:
             with self._state.change():
                 self._state.live[found.urn] = entry
+        if started:
+            return "update", entry, "was stopped: started again"
         return ("update", entry, "the name means another image now") if changed else ("same", entry, "")
 
     def _entry(self, found: Registration, inputs: Properties, made: Made) -> Entry:
@@ -354,6 +361,36 @@ class _Run:
             self._report.note(entry.type, entry.name, "is no longer in the program, and stays: it is protected")
         self._remove_strays()
         self._delete_all([*self._state.pending, *(entry for entry in gone if not entry.protect)])
+        if not self._failures:
+            for host in sorted(self._looked):
+                self._sweep(host)
+
+    def _sweep(self, host: str) -> None:
+        """Networks and volumes of files that a killed run made and never wrote down. Data is never among them."""
+        for network in self._unknown(host, "networks"):
+            self._sweep_one(docker.NETWORK, str(network["Name"]), str(network["Id"]), host)
+        for volume in self._unknown(host, "volumes"):
+            if volume["Labels"].get(LABEL_ROLE) == ROLE_FILES:
+                self._sweep_one(docker.VOLUME, str(volume["Name"]), str(volume["Name"]), host)
+
+    def _sweep_one(self, type_: str, name: str, id_: str, host: str) -> None:
+        client = self._hosts.client(host)
+        try:
+            if type_ == docker.NETWORK:
+                docker.remove_network(client, id_, name)
+            else:
+                docker.remove_volume(client, id_)
+        except StepError as error:
+            self._report.note(type_, name, f"is left over from an interrupted run, and stays: {error}")
+            return
+        self._report(Event("delete", type_, name, "left over from an interrupted run"))
+
+    def _unknown(self, host: str, what: str) -> list[dict[str, Any]]:
+        """What the rehearsal made for this stack, and no state knows."""
+        known = {(entry.host, entry.id) for entry in [*self._state.live.values(), *self._state.pending]}
+        key = "Id" if what == "networks" else "Name"
+        found = self._labelled(host, what)
+        return [one for one in found if (host, str(one[key])) not in known and docker.INPUTS_LABEL in one["Labels"]]
 
     def _remove_strays(self) -> None:
         def remove(stray: tuple[str, dict[str, Any]]) -> None:
@@ -430,8 +467,10 @@ class _Run:
         hosts |= {intent.host for intent in self._state.intents.values()}
         listed: dict[tuple[str, str], set[str]] = {}
         known = {(entry.host, entry.id) for entry in entries if entry.type == docker.CONTAINER}
+        self._looked = hosts
         for host in sorted(hosts):
             containers = self._labelled(host, "containers")
+            self._stopped |= {(host, str(c["Id"])) for c in containers if c["State"] == "exited"}
             listed[host, docker.CONTAINER] = {str(c["Id"]) for c in containers}
             listed[host, docker.NETWORK] = {str(n["Id"]) for n in self._labelled(host, "networks")}
             listed[host, docker.VOLUME] = {str(v["Name"]) for v in self._labelled(host, "volumes")}
@@ -512,16 +551,12 @@ class _Run:
     def _remove_labelled(self, *, volumes: bool) -> None:
         """Networks and volumes that no state knew."""
         client = self._hosts.client("")
-        known = {entry.id for entry in self._state.live.values()}
-        for network in self._labelled("", "networks"):
-            if network["Id"] not in known and docker.INPUTS_LABEL in network["Labels"]:
-                docker.remove_network(client, str(network["Id"]), str(network["Name"]))
-                self._report(Event("delete", docker.NETWORK, str(network["Name"])))
-        for volume in self._labelled("", "volumes"):
+        for network in self._unknown("", "networks"):
+            docker.remove_network(client, str(network["Id"]), str(network["Name"]))
+            self._report(Event("delete", docker.NETWORK, str(network["Name"])))
+        for volume in self._unknown("", "volumes"):
             name = str(volume["Name"])
-            if name in known or docker.INPUTS_LABEL not in volume["Labels"]:
-                continue
-            if volumes or volume["Labels"].get(LABEL_ROLE) != "stateful":
+            if volumes or volume["Labels"].get(LABEL_ROLE) != ROLE_STATEFUL:
                 docker.remove_volume(client, name)
                 self._report(Event("delete", docker.VOLUME, name))
             else:
