@@ -347,6 +347,8 @@ class Aws(pulumi.ComponentResource):
 
 def build(loaded: Loaded) -> Mapping[str, object]:
     planned = plan(loaded.stack, loaded.sources)
+    for note in planned.notes:
+        pulumi.log.warn(note)
     made = Aws("aws", loaded, planned)
     return outputs(planned, made)
 

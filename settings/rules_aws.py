@@ -18,6 +18,7 @@ from settings.types import parse_image
 
 HOUR = 3600
 WEEK = 7 * 24 * HOUR
+LEAST_DISK = 30 * 1024**3
 FARGATE_STOP = 120
 """Seconds. API ecs ContainerDefinition.stopTimeout: "the max stop timeout value is 120 seconds"."""
 _STACK_KEYS = ("network", "balancer", "protect", "logs", "kms_keys", "quotas")
@@ -70,7 +71,12 @@ def on_aws(stack: Stack, services: Mapping[str, Service]) -> Iterator[Problem]:
     yield from _registry(stack)
     yield from _dns(stack)
     users = {used: caller for caller, service in services.items() for used in service.uses}
-    pool = isinstance(stack.capacity, AwsCapacity) and stack.capacity.instances is not None
+    instances = stack.capacity.instances if isinstance(stack.capacity, AwsCapacity) else None
+    pool = instances is not None
+    # The snapshot of the ECS-optimized Amazon Linux 2023 image is 30 GiB, and a volume cannot be smaller than that.
+    if instances is not None and instances.disk < LEAST_DISK:
+        at = "quayside:capacity/instances/disk"
+        yield Problem(at, f"should be at least 30GiB, got {instances.disk // 1024**2}MiB", "write 40GiB")
     for name, service in services.items():
         at = f"services/{name}"
         yield from _placed(at, service, pool=pool)
@@ -195,16 +201,6 @@ def _rollout(at: str, service: Service, rollout: Rollout) -> Iterator[Problem]:
             f"should be rolling for a service with a volume, got {strategy}",
             "remove rollout: the new task would share the volume with the old one",
         )
-    elif service.sticky is not None:
-        # "You must enable group stickiness before enabling target stickiness" says ELB of a rule with two target groups
-        # (kubernetes-sigs/aws-load-balancer-controller#2734). From that we conclude: a visitor who is bound to a group
-        # stays with the old version past the switch, until its last task ends; and what ECS leaves of that binding when
-        # it moves the weights is written nowhere.
-        yield Problem(
-            f"{at}/strategy",
-            f"should be rolling for a service with sticky, got {strategy}: visitors would stay with the old version",
-            "remove rollout, or sticky; a share of the requests with sticky is canary: {image, share}",
-        )
     if strategy in {"canary", "linear"}:
         if rollout.percent is None:
             yield Problem(f"{at}/percent", f"is missing: {strategy} moves a share of the requests", "write percent: 10")
@@ -235,14 +231,6 @@ def _http(service: Service) -> bool:
 def _health(at: str, service: Service) -> Iterator[Problem]:
     health = service.health
     at = f"{at}/health"
-    if service.port is not None and service.protocol == "tcp" and health.command is None:
-        # API ecs DeploymentConfiguration.minimumHealthyPercent: without a check or a balancer, a task counts as healthy
-        # 40 seconds after it is running.
-        yield Problem(
-            f"{at}/command",
-            "is missing: on aws nothing else tells when a tcp service can serve",
-            "write health: {command: [redis-cli, ping]}, or what asks this service",
-        )
     if _http(service):
         # API elbv2 CreateTargetGroup: HealthCheckIntervalSeconds 5–300, HealthCheckTimeoutSeconds 2–120; and it
         # answers "Health check timeout must be smaller than the interval" to any other.

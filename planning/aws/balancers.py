@@ -45,7 +45,8 @@ def is_balanced(service: Service) -> bool:
 
 def balancers(stack: Stack) -> tuple[Sequence[BalancerPlan], list[Problem]]:
     """The balancers in order, and every problem. Where there is any, the plan is not to be carried out."""
-    behind = {name: _behind(name, stack) for name, s in sorted(stack.services.items()) if is_balanced(s)}
+    owners = _owners(stack)
+    behind = {name: _behind(name, stack, owners) for name, s in sorted(stack.services.items()) if is_balanced(s)}
     numbers = sorted({one.number for one in behind.values()})
     problems = [problem for name, one in behind.items() for problem in _check(name, one, stack)]
     problems += _twins(stack.services)
@@ -89,10 +90,36 @@ class _Behind:
     load: Load
 
 
-def _behind(name: str, stack: Stack) -> _Behind:
+def _owners(stack: Stack) -> Mapping[str, Mapping[str, str]]:
+    """Host → path → the service that has it."""
+    owners: dict[str, dict[str, str]] = {}
+    for name, service in sorted(stack.services.items()):
+        for route in service_routes(name, service, stack.domain):
+            owners.setdefault(route.host, {})[route.path] = name
+    return owners
+
+
+def _folded(written: Mapping[str, Route], owners: Mapping[str, Mapping[str, str]]) -> Mapping[str, Route]:
+    """Without the routes that lead where the request would go anyway: `{domain}/app` beside `{domain}`."""
+    return {pattern: route for pattern, route in written.items() if _above(route, owners[route.host]) != route.service}
+
+
+def _above(route: Route, paths: Mapping[str, str]) -> str | None:
+    """Whose request it would be if the route were not there."""
+    path = route.path
+    while path != "/":
+        path = path.rpartition("/")[0] or "/"
+        if path in paths:
+            return paths[path]
+    return None
+
+
+def _behind(name: str, stack: Stack, owners: Mapping[str, Mapping[str, str]]) -> _Behind:
     service = stack.services[name]
     native = is_native(service)
     written = _written_routes(name, service, stack.domain)
+    if native:
+        written = _folded(written, owners)
     groups = _target_groups(name, service)
     share = service.canary.share if service.canary else 0
     pins = service.priority
@@ -130,12 +157,16 @@ def _written_routes(name: str, service: Service, domain: str) -> Mapping[str, Ro
 
 
 def _target_groups(name: str, service: Service) -> Sequence[TargetGroup]:
+    """AWS lets a group be on one balancer only, so one that moves is another group: its name says the balancer."""
+    prefix = "" if service.balancer == 1 else f"{service.balancer}-"
     kind = "ip" if network_mode(service) == "awsvpc" else "instance"
-    groups = [TargetGroup(name=short(name), service=name, role="primary", target_type=kind)]
+    groups = [TargetGroup(name=short(f"{prefix}{name}"), service=name, role="primary", target_type=kind)]
     if is_native(service):
-        groups.append(TargetGroup(name=short(f"{name}-alt"), service=name, role="alternate", target_type=kind))
+        second = short(f"{prefix}{name}-alt")
+        groups.append(TargetGroup(name=second, service=name, role="alternate", target_type=kind))
     elif service.canary is not None:
-        groups.append(TargetGroup(name=short(f"{name}-canary"), service=name, role="canary", target_type=kind))
+        second = short(f"{prefix}{name}-canary")
+        groups.append(TargetGroup(name=second, service=name, role="canary", target_type=kind))
     return groups
 
 

@@ -294,3 +294,5 @@ class AwsPlan:
     repositories: Sequence[str]
     fit: Fit | None
     """None without a pool."""
+    notes: Sequence[str]
+    """What is allowed and should be known."""

@@ -77,7 +77,21 @@ def plan(stack: Stack, sources: Mapping[str, str]) -> AwsPlan:
         logins=sorted({v.image.login for s in built.values() for v in s.variants if v.image.login is not None}),
         repositories=sorted(stack.registry.repositories) if stack.registry else (),
         fit=fit,
+        notes=[note for name in sorted(services) for note in _notes(name, services[name])],
     )
+
+
+def _notes(name: str, service: Service) -> Iterable[str]:
+    at = f"services/{name}"
+    if service.port is not None and service.protocol == "tcp" and service.health.command is None:
+        # API ecs DeploymentConfiguration.minimumHealthyPercent: without a check, a task counts as healthy 40 s after it
+        # is running. No balancer of ours speaks TCP.
+        yield f"{at}/health: there is no command, so on aws a task counts as healthy when it has run for 40 seconds"
+    if service.sticky is not None and service.rollout is not None and service.rollout.strategy != "rolling":
+        yield (
+            f"{at}/sticky: in a {service.rollout.strategy} rollout visitors stay with the old version, past the switch "
+            f"as well, until its tasks end with `bake`; {at}/canary is a share that lasts"
+        )
 
 
 def capacity_of(stack: Stack) -> AwsCapacity:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -10,9 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 
 from components.aws.iam import wildcards
 from rehearsal import Report, rehearse
+from rehearsal.report import print_report
 
 REPOSITORY = Path(__file__).parents[2]
 POLICIES = {
@@ -205,6 +208,18 @@ def test_the_tables_that_people_read(report: Report) -> None:
         ("balancer-1", "service-web"),
     }
     assert outputs["urls"] == ["https://shop.example.com/", "https://shop.example.com/cart"]
+
+
+def test_the_guide_shows_what_is_printed(report: Report) -> None:
+    console = Console(width=134, file=io.StringIO(), highlight=False)
+    print_report(report, console)
+    assert isinstance(console.file, io.StringIO)
+    printed = {line.rstrip() for line in console.file.getvalue().splitlines()}
+    guide = (REPOSITORY / "docs" / "aws.md").read_text()
+    shown = guide.partition("<!-- rehearsal:begin -->")[2].partition("<!-- rehearsal:end -->")[0]
+    lines = [line for line in shown.splitlines() if line and not line.startswith("```") and line != "…"]
+    assert len(lines) > 30
+    assert [line for line in lines if line not in printed] == []
 
 
 # --- what a change touches -------------------------------------------------------------------------------------------

@@ -288,6 +288,15 @@ def test_a_native_rollout_has_one_rule_and_two_target_groups() -> None:
     assert plan.health_rules == []
 
 
+def test_a_route_that_leads_where_its_requests_go_anyway_needs_no_rule_of_its_own() -> None:
+    web = {**WEB, **NATIVE, "routes": ("{domain}", "www.{domain}", "{domain}/a/b")}
+    (rule,) = balancers(stack({"web": web}))[0][0].rules
+    assert (rule.hosts, rule.paths) == (["example.com", "www.example.com"], ())
+    # With another service between, it does not lead there.
+    between = {"web": web, "other": {**WEB, "routes": ("{domain}/a",)}}
+    assert [problem.path for problem in balancers(stack(between))[1]] == ["services/web/routes"]
+
+
 def test_native_rollouts_that_one_rule_cannot_carry() -> None:
     def told(*routes: str, **values: Any) -> list[str]:
         return refused({"web": {**WEB, **NATIVE, "routes": routes, **values}})
@@ -296,8 +305,8 @@ def test_native_rollouts_that_one_rule_cannot_carry() -> None:
         "services/web/rollout/strategy: canary moves the requests of a route, and this service has none\n"
         "    add a route, or set services/web/rollout/strategy to rolling"
     ]
-    assert told("{domain}", "{domain}/a") == [
-        "services/web/routes: canary needs one listener rule, which ECS moves; 2 paths need 2: /, /a\n"
+    assert told("{domain}/a", "{domain}/b") == [
+        "services/web/routes: canary needs one listener rule, which ECS moves; 2 paths need 2: /a, /b\n"
         "    keep one path here and give the others to another service, "
         "or set services/web/rollout/strategy to rolling"
     ]
