@@ -1,8 +1,9 @@
 """``python -m tests.bench_scale``: what 10, 100 and 1,000 services on AWS cost to rehearse, and what of it is quayside.
 
-The baseline registers exactly the same custom resources with the same inputs, from a flat program without settings,
-plan or components: what is recorded of quayside's run, written out as one call of the provider's SDK each. Both run in
-processes of their own, under the same rehearsal with the same checks.
+The baseline registers exactly the same custom resources with the same inputs and the same dependencies, from a flat
+program without settings, plan or components: what is recorded of quayside's run, written out as one call of the
+provider's SDK each, in which an input that came from another resource comes from it again. Both run in processes of
+their own, under the same rehearsal with the same checks.
 """
 
 from __future__ import annotations
@@ -53,16 +54,28 @@ def lifted(value):
     return [lifted(item) for item in value] if isinstance(value, list) else value
 
 
-for type_, name, inputs in pickle.loads(Path("recorded.pickle").read_bytes()):
+made = {}
+
+
+def wired(value, urns):
+    """The value as the output of what it came from, as a program without components would write it."""
+    if not urns:
+        return lifted(value)
+    return pulumi.Output.all(*(made[urn].urn for urn in urns)).apply(lambda _: value)
+
+
+for urn, type_, name, inputs, through, after in pickle.loads(Path("recorded.pickle").read_bytes()):
     package, _, rest = type_.partition(":")
     module, _, kind = rest.partition(":")
-    if package == "pulumi":
-        continue
     sdk = importlib.import_module(f"pulumi_{package}")
     folder = module.partition("/")[0]
     place = sdk if folder == "index" else importlib.import_module(f"pulumi_{package}.{folder}")
     names = {camel: snake for snake, camel in _types.input_type_py_to_pulumi_names(_args_class(type_)).items()}
-    getattr(place, kind)(name, **{names[key]: lifted(value) for key, value in inputs.items()})
+    made[urn] = getattr(place, kind)(
+        name,
+        **{names[key]: wired(value, through.get(key)) for key, value in inputs.items()},
+        opts=pulumi.ResourceOptions(depends_on=[made[urn] for urn in after]),
+    )
 '''
 
 
@@ -145,8 +158,13 @@ def one(folder: Path) -> None:
     sys.stdout.write(json.dumps([seconds, cpu, peak, len(custom), problems]) + "\n")
 
 
-def _recorded(custom: list[Any]) -> list[tuple[str, str, dict[str, Any]]]:
-    """Types, names and inputs. Components keep equal names of one type apart; a flat program needs a number."""
+def _recorded(custom: list[Any]) -> list[Any]:
+    """What each is, in an order in which all it depends on comes first.
+
+    Components keep equal names of one type apart; a flat program needs a number.
+    """
+    from graphlib import TopologicalSorter
+
     from pulumi.runtime import rpc
 
     from rehearsal.values import Unknown, revealed, transform
@@ -154,12 +172,18 @@ def _recorded(custom: list[Any]) -> list[tuple[str, str, dict[str, Any]]]:
     def plain(leaf: Any) -> Any:
         return rpc.UNKNOWN if isinstance(leaf, Unknown) else {"secret value": revealed(leaf.value)}
 
+    by_urn = {made.urn: made for made in custom if not made.type.startswith("pulumi:")}
+    needs = {urn: [other for other in made.needs if other in by_urn] for urn, made in by_urn.items()}
     seen: dict[tuple[str, str], int] = {}
-    found: list[tuple[str, str, dict[str, Any]]] = []
-    for made in custom:
+    found: list[Any] = []
+    for urn in TopologicalSorter(needs).static_order():
+        made = by_urn[urn]
         number = seen[made.type, made.name] = seen.get((made.type, made.name), 0) + 1
         name = made.name if number == 1 else f"{made.name}{number}"
-        found.append((made.type, name, transform(made.inputs, plain)))
+        through = {key: [u for u in urns if u in by_urn] for key, urns in made.property_dependencies.items()}
+        inside = {u for urns in through.values() for u in urns}
+        after = [u for u in made.dependencies if u in by_urn and u not in inside]
+        found.append((urn, made.type, name, transform(made.inputs, plain), through, after))
     return found
 
 
