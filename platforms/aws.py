@@ -18,7 +18,7 @@ from components.aws.network import Endpoints, EndpointsArgs, Network, NetworkArg
 from components.aws.pool import Pool, PoolArgs
 from components.aws.registry import Registry, RegistryArgs
 from components.aws.roles import ExecSessions, RolloutRole, RolloutRoleArgs
-from components.aws.scaling import RequestMetric, ServiceScaling, ServiceScalingArgs
+from components.aws.scaling import RequestMetric, ServiceScalingArgs, service_scaling
 from components.aws.secrets_store import Login, Secrets, SecretsArgs
 from components.aws.security_groups import SecurityGroups, SecurityGroupsArgs
 from components.aws.service import EcsEnvironment, EcsService, EcsServiceArgs, NativeRollout, StoredSecret, Target
@@ -322,7 +322,7 @@ class Aws(pulumi.ComponentResource):
         if balancer is not None and groups:
             suffixes = [balancer.target_group_arn_suffixes[group] for group in groups]
             requests = RequestMetric(balancer=balancer.arn_suffix, target_groups=suffixes)
-        ServiceScaling(
+        service_scaling(
             service.name,
             ServiceScalingArgs(
                 scaling=service.scaling,
@@ -332,7 +332,7 @@ class Aws(pulumi.ComponentResource):
                 after=public,
                 tags=self._tags,
             ),
-            self._child,
+            made,
         )
 
     def _image(self, image: AwsImage) -> pulumi.Input[str]:

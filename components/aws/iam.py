@@ -16,6 +16,8 @@ from typing import Any, Literal
 import pulumi
 import pulumi_aws as aws
 
+from components.json import dumps
+
 Conditions = Mapping[str, Mapping[str, pulumi.Input[str] | Sequence[pulumi.Input[str]]]]
 """Operator → key → value or values."""
 EVERYONE: Mapping[str, Sequence[str]] = {"AWS": ["*"]}
@@ -106,9 +108,7 @@ def policy_document(statements: Sequence[Statement]) -> pulumi.Output[str]:
     sids = [found.full_sid for found in statements if found.full_sid]
     if twice := {sid for sid in sids if sids.count(sid) > 1}:
         raise ValueError(f"sids should be distinct, got twice: {', '.join(sorted(twice))}")
-    return pulumi.Output.json_dumps(
-        {"Version": "2012-10-17", "Statement": [_statement(found) for found in statements]}, separators=(",", ":")
-    )
+    return dumps({"Version": "2012-10-17", "Statement": [_statement(found) for found in statements]})
 
 
 def assume_role(

@@ -38,28 +38,27 @@ class ServiceRolesArgs:
     tags: Mapping[str, str]
 
 
-class ServiceRoles(pulumi.ComponentResource):
-    """Two roles a service, which no other service shares.
-
-    The execution role pulls its images, writes its log group and reads its secrets; the task role has what
-    `permissions` states, its own volume, and the channel of `exec`. A role with nothing to allow has no policy. Only
-    ECS tasks of this account and region can take them on. Refuses a permission on everything without a reason.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceRoles:
+    """The two roles of one service."""
 
     execution_role_arn: pulumi.Output[str]
     task_role_arn: pulumi.Output[str]
     policies: Sequence[pulumi.Resource]
     """What the service depends on: without its policies it neither starts nor stops (terraform-provider-aws#3414)."""
 
-    def __init__(self, name: str, args: ServiceRolesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("quayside:aws:ServiceRoles", name, None, opts)
-        trust = assume_role(_TASKS, args.account)
-        execution, of_execution = _role(self, f"{name}-execution", trust, execution_statements(args), args.tags)
-        task, of_task = _role(self, f"{name}-task", trust, task_statements(args), args.tags)
-        self.execution_role_arn = execution.arn
-        self.task_role_arn = task.arn
-        self.policies = (*of_execution, *of_task)
-        self.register_outputs({"execution_role_arn": self.execution_role_arn, "task_role_arn": self.task_role_arn})
+
+def service_roles(name: str, args: ServiceRolesArgs, parent: pulumi.Resource) -> ServiceRoles:
+    """Declare two roles that no other service shares.
+
+    The execution role pulls its images, writes its log group and reads its secrets; the task role has what
+    `permissions` states, its own volume, and the channel of `exec`. A role with nothing to allow has no policy. Only
+    ECS tasks of this account and region can take them on. Refuses a permission on everything without a reason.
+    """
+    trust = assume_role(_TASKS, args.account)
+    execution, of_execution = _role(parent, f"{name}-execution", trust, execution_statements(args), args.tags)
+    task, of_task = _role(parent, f"{name}-task", trust, task_statements(args), args.tags)
+    return ServiceRoles(execution_role_arn=execution.arn, task_role_arn=task.arn, policies=(*of_execution, *of_task))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,66 +40,60 @@ class ServiceScalingArgs:
     tags: Mapping[str, str]
 
 
-class ServiceScaling(pulumi.ComponentResource):
-    """Bounds, one target-tracking policy for each of cpu, memory (percent) and requests (a task and minute), schedules.
+def service_scaling(name: str, args: ServiceScalingArgs, parent: pulumi.Resource) -> Sequence[pulumi.Resource]:
+    """Declare bounds, scheduled ones too, and a target-tracking policy each for cpu and memory (percent) and requests.
 
     ECS takes the highest of what the policies ask for. Scheduled bounds replace the plan's until the next ones do; a
     changed plan replaces them at once. Everything is made one after the other, since Application Auto Scaling refuses
     two changes of one service at the same time. Refuses `requests` without its metric.
     """
-
-    resources: Sequence[pulumi.Resource]
-
-    def __init__(self, name: str, args: ServiceScalingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("quayside:aws:ServiceScaling", name, None, opts)
-        target = aws.appautoscaling.Target(
-            name,
-            service_namespace=_NAMESPACE,
-            scalable_dimension=_DIMENSION,
-            resource_id=pulumi.Output.concat("service/", args.cluster_name, "/", args.service_name),
-            min_capacity=args.scaling.min,
-            max_capacity=args.scaling.max,
-            tags=args.tags,
-            opts=pulumi.ResourceOptions(parent=self),
+    target = aws.appautoscaling.Target(
+        name,
+        service_namespace=_NAMESPACE,
+        scalable_dimension=_DIMENSION,
+        resource_id=pulumi.Output.concat("service/", args.cluster_name, "/", args.service_name),
+        min_capacity=args.scaling.min,
+        max_capacity=args.scaling.max,
+        tags=args.tags,
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+    made: list[pulumi.Resource] = [target]
+    for metric, aim, tracked in _metrics(args):
+        made.append(
+            aws.appautoscaling.Policy(
+                f"{name}-{metric}",
+                policy_type="TargetTrackingScaling",
+                service_namespace=target.service_namespace,
+                scalable_dimension=target.scalable_dimension,
+                resource_id=target.resource_id,
+                target_tracking_scaling_policy_configuration=(
+                    aws.appautoscaling.PolicyTargetTrackingScalingPolicyConfigurationArgs(
+                        target_value=aim,
+                        predefined_metric_specification=tracked if isinstance(tracked, _Predefined) else None,
+                        customized_metric_specification=tracked if isinstance(tracked, _Customized) else None,
+                        scale_in_cooldown=SCALE_IN,
+                        scale_out_cooldown=SCALE_OUT,
+                    )
+                ),
+                opts=pulumi.ResourceOptions(parent=parent, depends_on=[made[-1], *args.after]),
+            )
         )
-        made: list[pulumi.Resource] = [target]
-        for metric, aim, tracked in _metrics(args):
-            made.append(
-                aws.appautoscaling.Policy(
-                    f"{name}-{metric}",
-                    policy_type="TargetTrackingScaling",
-                    service_namespace=target.service_namespace,
-                    scalable_dimension=target.scalable_dimension,
-                    resource_id=target.resource_id,
-                    target_tracking_scaling_policy_configuration=(
-                        aws.appautoscaling.PolicyTargetTrackingScalingPolicyConfigurationArgs(
-                            target_value=aim,
-                            predefined_metric_specification=tracked if isinstance(tracked, _Predefined) else None,
-                            customized_metric_specification=tracked if isinstance(tracked, _Customized) else None,
-                            scale_in_cooldown=SCALE_IN,
-                            scale_out_cooldown=SCALE_OUT,
-                        )
-                    ),
-                    opts=pulumi.ResourceOptions(parent=self, depends_on=[made[-1], *args.after]),
-                )
+    for schedule in args.scaling.schedule:
+        made.append(
+            aws.appautoscaling.ScheduledAction(
+                f"{name}-{schedule.name}",
+                service_namespace=target.service_namespace,
+                scalable_dimension=target.scalable_dimension,
+                resource_id=target.resource_id,
+                schedule=schedule.cron,
+                timezone=schedule.timezone,
+                scalable_target_action=aws.appautoscaling.ScheduledActionScalableTargetActionArgs(
+                    min_capacity=schedule.min, max_capacity=schedule.max
+                ),
+                opts=pulumi.ResourceOptions(parent=parent, depends_on=[made[-1]]),
             )
-        for schedule in args.scaling.schedule:
-            made.append(
-                aws.appautoscaling.ScheduledAction(
-                    f"{name}-{schedule.name}",
-                    service_namespace=target.service_namespace,
-                    scalable_dimension=target.scalable_dimension,
-                    resource_id=target.resource_id,
-                    schedule=schedule.cron,
-                    timezone=schedule.timezone,
-                    scalable_target_action=aws.appautoscaling.ScheduledActionScalableTargetActionArgs(
-                        min_capacity=schedule.min, max_capacity=schedule.max
-                    ),
-                    opts=pulumi.ResourceOptions(parent=self, depends_on=[made[-1]]),
-                )
-            )
-        self.resources = tuple(made)
-        self.register_outputs({"resource_id": target.resource_id})
+        )
+    return tuple(made)
 
 
 _Predefined = aws.appautoscaling.PolicyTargetTrackingScalingPolicyConfigurationPredefinedMetricSpecificationArgs

@@ -11,7 +11,7 @@ import pulumi_aws as aws
 from components.aws.alarms import ErrorAlarmArgs, error_alarm
 from components.aws.iam import Account
 from components.aws.release import deployment, timeouts
-from components.aws.roles import ExecSessions, ServiceRoles, ServiceRolesArgs
+from components.aws.roles import ExecSessions, ServiceRoles, ServiceRolesArgs, service_roles
 from components.aws.task_definition import DataVolume, TaskDefinitionArgs, logging, task_definition
 from planning.aws.model import AwsService, Variant
 from settings.service import Rollout
@@ -129,7 +129,7 @@ class EcsService(pulumi.ComponentResource):
             tags=environment.tags,
             opts=child,
         )
-        roles = ServiceRoles(
+        roles = service_roles(
             name,
             ServiceRolesArgs(
                 service=args.plan,
@@ -141,7 +141,7 @@ class EcsService(pulumi.ComponentResource):
                 sessions=environment.sessions,
                 tags=environment.tags,
             ),
-            child,
+            self,
         )
         self.services = {variant.name: _ecs_service(self, args, variant, logs, roles) for variant in args.plan.variants}
         self.names = {variant: service.name for variant, service in self.services.items()}

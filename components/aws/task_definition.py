@@ -18,6 +18,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
+from components.json import dumps
 from planning.aws.model import AwsService, Variant
 from planning.aws.tasks import FILES_CPU, FILES_MEMORY, container_cpu, container_memory
 from planning.rendering import RenderedFile
@@ -90,9 +91,7 @@ def task_definition(name: str, args: TaskDefinitionArgs, opts: pulumi.ResourceOp
         execution_role_arn=args.execution_role_arn,
         task_role_arn=args.task_role_arn,
         volumes=_volumes(args),
-        container_definitions=pulumi.Output.json_dumps(
-            container_definitions(args), sort_keys=True, separators=(",", ":")
-        ),
+        container_definitions=dumps(container_definitions(args), sort_keys=True),
         skip_destroy=True,
         tags=args.tags,
         opts=opts,

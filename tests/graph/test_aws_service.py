@@ -19,7 +19,7 @@ import pytest
 from components.aws.iam import Account, wildcards
 from components.aws.release import timeouts
 from components.aws.roles import ExecSessions, RolloutRole, RolloutRoleArgs, ServiceRolesArgs, execution_statements
-from components.aws.scaling import RequestMetric, ServiceScaling, ServiceScalingArgs
+from components.aws.scaling import RequestMetric, ServiceScalingArgs, service_scaling
 from components.aws.service import (
     EcsEnvironment,
     EcsService,
@@ -296,7 +296,6 @@ def test_a_web_service_is_one_of_each(run: Run) -> None:
         "Role": 2,
         "RolePolicy": 1,  # the task role has nothing to allow
         "Service": 1,
-        "ServiceRoles": 1,
         "TaskDefinition": 1,
     }
 
@@ -594,7 +593,7 @@ def scaled() -> None:
         opts=pulumi.ResourceOptions(depends_on=list(made.resources)),
     )
     assert found.scaling is not None
-    ServiceScaling(
+    service_scaling(
         "api",
         ServiceScalingArgs(
             scaling=found.scaling,
@@ -604,6 +603,7 @@ def scaled() -> None:
             after=[rule],
             tags={"stack": "t"},
         ),
+        made,
     )
 
 
