@@ -11,6 +11,7 @@ from components.aws.access_logs import AccessLogs, AccessLogsArgs
 from components.aws.certificates import Certificates, CertificatesArgs
 from components.aws.cluster import Cluster, ClusterArgs, attach_capacity
 from components.aws.data import FileSystem, FileSystemArgs
+from components.aws.host_records import host_records
 from components.aws.iam import current_account
 from components.aws.listener_rule import forward_rule
 from components.aws.load_balancer import LoadBalancer, LoadBalancerArgs, TargetGroupSettings
@@ -72,9 +73,10 @@ class Aws(pulumi.ComponentResource):
             self._child,
         )
         self._pool = self._make_pool()
-        fargate = ["FARGATE", "FARGATE_SPOT"] if planned.fargate else []
         pool = [self._pool.capacity_provider_name] if self._pool is not None else []
-        self._capacity = attach_capacity("capacity", self.cluster, [*fargate, *pool])
+        # Fargate's cost nothing and are always there: taken away with the last service that is on them, they would go
+        # before it does, which AWS refuses.
+        self._capacity = attach_capacity("capacity", self.cluster, ["FARGATE", "FARGATE_SPOT", *pool])
         self._environment = self._make_environment()
         self.certificates = Certificates(
             "certificates",
@@ -84,8 +86,10 @@ class Aws(pulumi.ComponentResource):
         self.security_group_ids = self._groups.ids
         self.balancers = self._make_balancers()
         self.services: dict[str, EcsService] = {}
+        self._rules: dict[str, pulumi.Resource] = {}
         for service in planned.services.values():
             self.services[service.name] = self._make_service(service)
+        self.records = [*self.certificates.records, *self._make_host_records()]
         self.register_outputs({})
 
     # --- what services share -----------------------------------------------------------------------------------------
@@ -206,7 +210,6 @@ class Aws(pulumi.ComponentResource):
                     idle=stack.balancer.idle,
                     logs_bucket=logs,
                     certificate_arns=self.certificates.arns,
-                    zone_id=self._zone,
                     protect=stack.protect,
                     tags=self._tags,
                 ),
@@ -214,6 +217,13 @@ class Aws(pulumi.ComponentResource):
             )
             for balancer in self._plan.balancers
         }
+
+    def _make_host_records(self) -> Sequence[pulumi.Output[Mapping[str, str]]]:
+        return [
+            record
+            for plan in self._plan.balancers
+            for record in host_records(self.balancers[plan.number], plan, self._zone, self._rules)
+        ]
 
     # --- one service -------------------------------------------------------------------------------------------------
 
@@ -233,6 +243,7 @@ class Aws(pulumi.ComponentResource):
         if service.rule is not None and balancer is not None:
             (rule,) = rules
             moved = forward_rule(balancer, rule, sticky=service.settings.sticky, tags=self._tags)
+            self._rules[rule.name] = moved
             role = RolloutRole(
                 f"{service.name}-rollout",
                 RolloutRoleArgs(
@@ -275,15 +286,15 @@ class Aws(pulumi.ComponentResource):
             ),
             self._child,
         )
-        public: list[pulumi.Resource] = []
+        public: dict[str, pulumi.Resource] = {}
         if balancer is not None and rollout is None:
-            public = [
-                forward_rule(
-                    balancer, rule, sticky=service.settings.sticky, tags=self._tags, after=list(made.resources)
-                )
+            after = list(made.resources)
+            public = {
+                rule.name: forward_rule(balancer, rule, sticky=service.settings.sticky, tags=self._tags, after=after)
                 for rule in rules
-            ]
-        self._make_scaling(service, made, balancer, public)
+            }
+        self._rules |= public
+        self._make_scaling(service, made, balancer, list(public.values()))
         return made
 
     def _rules_of(self, service: AwsService) -> Sequence[Rule]:
@@ -315,25 +326,26 @@ class Aws(pulumi.ComponentResource):
         balancer: LoadBalancer | None,
         public: Sequence[pulumi.Resource],
     ) -> None:
-        if service.scaling is None:
-            return
-        groups = [group for group in (service.variants[0].target_group, service.alternate) if group is not None]
-        requests = None
-        if balancer is not None and groups:
-            suffixes = [balancer.target_group_arn_suffixes[group] for group in groups]
-            requests = RequestMetric(balancer=balancer.arn_suffix, target_groups=suffixes)
-        service_scaling(
-            service.name,
-            ServiceScalingArgs(
-                scaling=service.scaling,
-                cluster_name=self.cluster.cluster_name,
-                service_name=made.names[service.name],
-                requests=requests,
-                after=public,
-                tags=self._tags,
-            ),
-            made,
-        )
+        for variant in service.variants:
+            if variant.scaling is None:
+                continue
+            colours = (variant.target_group, None if variant.canary else service.alternate)
+            requests = None
+            if balancer is not None and variant.target_group is not None:
+                suffixes = [balancer.target_group_arn_suffixes[group] for group in colours if group is not None]
+                requests = RequestMetric(balancer=balancer.arn_suffix, target_groups=suffixes)
+            service_scaling(
+                variant.name,
+                ServiceScalingArgs(
+                    scaling=variant.scaling,
+                    cluster_name=self.cluster.cluster_name,
+                    service_name=made.names[variant.name],
+                    requests=requests,
+                    after=public,
+                    tags=self._tags,
+                ),
+                made,
+            )
 
     def _image(self, image: AwsImage) -> pulumi.Input[str]:
         if image.repository is None or self.registry is None:
@@ -431,9 +443,8 @@ def outputs(planned: AwsPlan, made: Aws) -> Mapping[str, object]:
     }
     if planned.fit is not None:
         found["capacity"] = capacity.rows(planned.fit)
-    records = [*made.certificates.records, *(r for balancer in made.balancers.values() for r in balancer.records)]
-    if records:
-        found["records"] = records
+    if made.records:
+        found["records"] = made.records
     if made.registry is not None and made.registry.urls:
         found["repositories"] = [{"repository": name, "url": url} for name, url in made.registry.urls.items()]
     return found

@@ -195,6 +195,13 @@ def _rollout(at: str, service: Service, rollout: Rollout) -> Iterator[Problem]:
         yield Problem(
             f"{at}/strategy", f"should be rolling for a service without a route, got {strategy}", "remove rollout"
         )
+    elif service.network in {"bridge", "host"}:
+        # ECS alb-resources-for-blue-green.html: "Target type: IP (for Fargate or EC2 with awsvpc network mode)".
+        yield Problem(
+            f"{at}/strategy",
+            f"should be rolling for a service with network {service.network}, got {strategy}",
+            "remove rollout, or network",
+        )
     elif service.volume is not None:
         yield Problem(
             f"{at}/strategy",

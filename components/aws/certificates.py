@@ -70,7 +70,8 @@ class Certificates(pulumi.ComponentResource):
                     ttl=60,
                     # All certificates of one name in one account have the same record: another stack's may be there.
                     allow_overwrite=True,
-                    opts=child,
+                    # And so it may be another stack's that needs it to renew.
+                    opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
                 )
                 fqdns = [record.fqdn]
             arns[wanted.name] = aws.acm.CertificateValidation(

@@ -103,6 +103,11 @@ class Wildcard:
     """None where nobody gave one, which no policy of ours can have."""
 
 
+def role_path() -> str:
+    """The folder of the stack's roles, by which other policies can tell them from everybody else's."""
+    return f"/{pulumi.get_project()}/{pulumi.get_stack()}/"
+
+
 def policy_document(statements: Sequence[Statement]) -> pulumi.Output[str]:
     """The policy as JSON, in the order given. Refuses one Sid twice."""
     sids = [found.full_sid for found in statements if found.full_sid]

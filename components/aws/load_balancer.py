@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from components.aws.certificates import announce
 from planning.aws.model import BalancerPlan
 
 HEALTH_PORT = 8440
@@ -58,8 +57,6 @@ class LoadBalancerArgs:
     """For access logs, under the balancer's own name."""
     certificate_arns: Mapping[str, pulumi.Input[str]]
     """Logical name of each certificate of the plan → ARN."""
-    zone_id: pulumi.Input[str] | None
-    """Route 53 zone of the hosts; None where others hold their DNS."""
     protect: bool
     tags: Mapping[str, str]
 
@@ -70,9 +67,8 @@ class LoadBalancer(pulumi.ComponentResource):
     Public rules are not made here but by `listener_rule.forward_rule`, each at its time. Health rules on a listener of
     their own (port 8440, plain HTTP, opened by no security rule) tie target groups to the balancer from the start.
 
-    With a Route 53 zone, every host gets an alias to the balancer; with other DNS, the records to make are logged as
-    soon as they are known and are in `records`. A host's record is named by the host alone, so that it changes in place
-    when the host moves to another balancer. A plan without any certificate has no public listeners.
+    Nor are the hosts' DNS records: `host_records` makes them when the rules are there. A plan without any certificate
+    has no public listeners.
 
     Target groups say port 80, which means nothing: ECS registers each task's own port, and a changed port would replace
     the group. Refuses a group without settings, a certificate without an ARN, and rules without a certificate.
@@ -91,8 +87,6 @@ class LoadBalancer(pulumi.ComponentResource):
     """By logical name; with `arn_suffix`, the label of requests per target, which scaling aims at."""
     health_rules: Mapping[str, pulumi.Resource]
     """Logical name of a target group → what ties it to the balancer: ECS services depend on it."""
-    records: Sequence[pulumi.Output[Mapping[str, str]]]
-    """Where DNS is not the stack's: what to make there, each `{name, type, value}`."""
 
     def __init__(self, name: str, args: LoadBalancerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("quayside:aws:LoadBalancer", name, None, opts)
@@ -121,7 +115,6 @@ class LoadBalancer(pulumi.ComponentResource):
         groups = self._target_groups()
         self.target_group_arns = {group: made.arn for group, made in groups.items()}
         self.target_group_arn_suffixes = {group: made.arn_suffix for group, made in groups.items()}
-        self.records = self._hosts()
         self.https_listener_arn = self._public_listeners()
         self.health_rules = self._health_rules()
         self.register_outputs(
@@ -130,7 +123,6 @@ class LoadBalancer(pulumi.ComponentResource):
                 "dns_name": self.dns_name,
                 "https_listener_arn": self.https_listener_arn,
                 "target_group_arns": self.target_group_arns,
-                "records": list(self.records),
             }
         )
 
@@ -164,26 +156,6 @@ class LoadBalancer(pulumi.ComponentResource):
                 opts=self._child,
             )
         return found
-
-    def _hosts(self) -> Sequence[pulumi.Output[Mapping[str, str]]]:
-        """An alias for every host, or what to tell whoever holds its DNS."""
-        records: list[pulumi.Output[Mapping[str, str]]] = []
-        for host in self._args.plan.hosts:
-            if self._args.zone_id is None:
-                why = f"to bring {host} to {self._name} (ALIAS or ANAME where it is the zone itself)"
-                records.append(announce(self, why, host, "CNAME", self.dns_name))
-                continue
-            aws.route53.Record(
-                f"host-{host.replace('*', 'any')}",  # a * in a name would be a pattern for `pulumi up --target`
-                zone_id=self._args.zone_id,
-                name=host,
-                type="A",
-                aliases=[
-                    aws.route53.RecordAliasArgs(name=self.dns_name, zone_id=self.zone_id, evaluate_target_health=True)
-                ],
-                opts=self._child,
-            )
-        return tuple(records)
 
     def _public_listeners(self) -> pulumi.Output[str] | None:
         args, plan = self._args, self._args.plan

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from components.aws.iam import EVERYONE, Account, Statement, assume_role, policy_document
+from components.aws.iam import EVERYONE, Account, Statement, assume_role, policy_document, role_path
 from planning.aws.model import NetworkPlan
 
 _AGGREGATION = 600
@@ -68,7 +68,7 @@ class Network(pulumi.ComponentResource):
             vpc_endpoint_type="Gateway",
             service_name=pulumi.Output.concat("com.amazonaws.", args.account.region, ".s3"),
             route_table_ids=[table.id for table in tables.values()],
-            policy=None if args.plan.nat else _closed_s3(args.account),
+            policy=_open_s3() if args.plan.nat else _closed_s3(args.account),
             tags=args.tags,
             opts=child,
         )
@@ -180,6 +180,7 @@ class Network(pulumi.ComponentResource):
         )
         role = aws.iam.Role(
             name,
+            path=role_path(),
             assume_role_policy=assume_role("vpc-flow-logs.amazonaws.com", args.account),
             tags=args.tags,
             opts=child,
@@ -254,6 +255,20 @@ class Endpoints(pulumi.ComponentResource):
             for endpoint in args.endpoints
         )
         self.register_outputs({})
+
+
+def _open_s3() -> pulumi.Output[str]:
+    """AWS's own default, written out: left out, a policy that was there before would stay."""
+    return policy_document(
+        [
+            Statement(
+                principals=EVERYONE,
+                actions=["*"],
+                resources=["*"],
+                reason="what this would refuse can leave through the NAT gateway",
+            )
+        ]
+    )
 
 
 def _closed_s3(account: Account) -> pulumi.Output[str]:

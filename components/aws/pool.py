@@ -10,7 +10,7 @@ from typing import Literal
 import pulumi
 import pulumi_aws as aws
 
-from components.aws.iam import Account, Statement, assume_role, policy_document
+from components.aws.iam import Account, Statement, assume_role, policy_document, role_path
 from planning.aws.instances import RESERVED_MEMORY
 from planning.aws.model import Pool as PoolPlan
 
@@ -62,8 +62,10 @@ class Pool(pulumi.ComponentResource):
 
     Up to `min` they are on demand, in the order of the types; above it, `spot` percent are spot instances from the
     pools with the best price that are least likely to be taken back. ECS keeps them full (`target_capacity` 100): an
-    instance is added when a task waits for room, and goes when it is empty, so that a stack pays for what the plan
-    needs and no spare. A release that needs room for its surge waits for an instance; a larger `min` buys that time.
+    instance is added when a task waits for room, and one goes when fewer would do, so that a stack pays for what the
+    plan needs and no spare. Auto Scaling picks which; ECS moves its tasks first, and a service with a volume, which
+    stops before it starts, has its gap then. A release that needs room for its surge waits for an instance; a larger
+    `min` buys that time.
 
     Instances are replaced new first, a tenth at a time, and drained by ECS before they stop: managed draining does for
     every cause (scale-in, spot, refresh, health) what scale-in protection does for one. So nothing is protected from
@@ -118,7 +120,8 @@ class Pool(pulumi.ComponentResource):
 
     def _identity(self) -> tuple[aws.iam.Role, aws.iam.InstanceProfile, aws.iam.RolePolicy]:
         name, args, child = self._name, self._args, self._child
-        role = aws.iam.Role(name, assume_role_policy=assume_role("ec2.amazonaws.com"), tags=args.tags, opts=child)
+        trust = assume_role("ec2.amazonaws.com")
+        role = aws.iam.Role(name, path=role_path(), assume_role_policy=trust, tags=args.tags, opts=child)
         policy = aws.iam.RolePolicy(
             name,
             role=role.name,
@@ -131,7 +134,8 @@ class Pool(pulumi.ComponentResource):
         args, plan = self._args, self._args.plan
         image = plan.image or aws.ssm.get_parameter_output(name=_IMAGES[plan.architecture]).insecure_value
         return aws.ec2.LaunchTemplate(
-            f"{self._name}-{plan.generation}",
+            # Another architecture needs another image, whatever the generation.
+            f"{self._name}-{plan.architecture}-{plan.generation}",
             image_id=image,
             iam_instance_profile=aws.ec2.LaunchTemplateIamInstanceProfileArgs(arn=profile.arn),
             vpc_security_group_ids=[args.security_group_id],
@@ -149,7 +153,6 @@ class Pool(pulumi.ComponentResource):
                 http_put_response_hop_limit=1,
                 instance_metadata_tags="disabled",
             ),
-            monitoring=aws.ec2.LaunchTemplateMonitoringArgs(enabled=True),
             user_data=pulumi.Output.from_input(args.cluster_name).apply(_user_data),
             tag_specifications=[
                 aws.ec2.LaunchTemplateTagSpecificationArgs(resource_type=kind, tags=args.tags)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from components.aws.iam import Account, Statement, assume_role, policy_document
+from components.aws.iam import Account, Statement, assume_role, policy_document, role_path
 from components.aws.task_definition import DataVolume
 from planning.aws.model import AwsImage, AwsService
 
@@ -95,7 +95,7 @@ def _role(
     tags: Mapping[str, str],
 ) -> tuple[aws.iam.Role, Sequence[pulumi.Resource]]:
     child = pulumi.ResourceOptions(parent=parent)
-    role = aws.iam.Role(name, assume_role_policy=trust, tags=tags, opts=child)
+    role = aws.iam.Role(name, path=role_path(), assume_role_policy=trust, tags=tags, opts=child)
     if not statements:
         return role, ()
     return role, (aws.iam.RolePolicy(name, role=role.id, policy=policy_document(statements), opts=child),)

@@ -12,7 +12,7 @@ from components.aws.alarms import ErrorAlarmArgs, error_alarm
 from components.aws.iam import Account
 from components.aws.release import deployment, timeouts
 from components.aws.roles import ExecSessions, ServiceRoles, ServiceRolesArgs, service_roles
-from components.aws.task_definition import DataVolume, TaskDefinitionArgs, logging, task_definition
+from components.aws.task_definition import DataVolume, TaskDefinitionArgs, logging, port_name, task_definition
 from planning.aws.model import AwsService, Variant
 from settings.service import Rollout
 
@@ -174,9 +174,10 @@ def _ecs_service(
         ),
         pulumi.ResourceOptions(parent=parent),
     )
-    scaled = plan.scaling is not None and not variant.canary
     return aws.ecs.Service(
-        variant.name,
+        # ECS takes no other network mode in place: a service of another name comes beside the old one. (`_` is in no
+        # service's own name.)
+        variant.name if plan.network == "awsvpc" else f"{variant.name}_{plan.network}",
         cluster=environment.cluster_arn,
         task_definition=definition.arn,
         desired_count=variant.replicas,
@@ -220,7 +221,7 @@ def _ecs_service(
         opts=pulumi.ResourceOptions(
             parent=parent,
             depends_on=[*roles.policies, *args.after],
-            ignore_changes=["desiredCount"] if scaled else None,
+            ignore_changes=["desiredCount"] if variant.scaling is not None else None,
             custom_timeouts=timeouts(plan),
         ),
     )
@@ -339,8 +340,10 @@ def _connect(
     if connect.port is not None and not variant.canary:
         served = [
             aws.ecs.ServiceServiceConnectConfigurationServiceArgs(
-                port_name=plan.name,
-                discovery_name=plan.name,
+                # What an endpoint speaks can never be changed, so one that speaks otherwise is another. Callers know
+                # neither name, only the alias.
+                port_name=port_name(plan),
+                discovery_name=port_name(plan),
                 client_alias=[
                     aws.ecs.ServiceServiceConnectConfigurationServiceClientAliasArgs(
                         dns_name=plan.name, port=connect.port

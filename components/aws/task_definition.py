@@ -188,6 +188,11 @@ def _low_ports(plan: AwsService) -> list[dict[str, str]] | None:
     return [{"namespace": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]
 
 
+def port_name(plan: AwsService) -> str:
+    """What Service Connect finds the port by."""
+    return f"{plan.name}-{plan.settings.protocol}"
+
+
 def _ports(plan: AwsService) -> list[dict[str, Any]] | None:
     port = plan.settings.port
     if port is None:
@@ -199,7 +204,7 @@ def _ports(plan: AwsService) -> list[dict[str, Any]] | None:
             containerPort=port,
             hostPort=0 if plan.network == "bridge" else port,
             protocol="tcp",
-            name=plan.name if named else None,
+            name=port_name(plan) if named else None,
             appProtocol="http" if named and plan.settings.protocol == "http" else None,
         )
     ]

@@ -67,7 +67,7 @@ def balancers(stack: Stack) -> tuple[Sequence[BalancerPlan], list[Problem]]:
                 name=f"balancer-{number}",
                 target_groups=groups,
                 rules=sorted((rule for rule in rules if rule is not None), key=lambda rule: rule.priority),
-                health_rules=_health_rules(number, [g for one in here if not one.native for g in one.groups]),
+                health_rules=_health_rules(number, groups),
                 certificates=() if existing else certificates(hosts, stack.domain),
                 existing_certificates=existing,
                 hosts=hosts,
@@ -139,7 +139,7 @@ def _behind(name: str, stack: Stack, owners: Mapping[str, Mapping[str, str]]) ->
         load=Load(
             groups=len(groups),
             public=len(claims),
-            health=0 if native else len(groups),
+            health=len(groups),
             targets=_most_targets(service),
             routes=tuple(written.values()),
         ),

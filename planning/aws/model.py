@@ -210,6 +210,8 @@ class Variant:
     """Tasks at first; where scaling owns the number, ECS keeps it."""
     target_group: str | None
     """Logical name of its (first) target group."""
+    scaling: Scaling | None = None
+    """What moves the number of its tasks; a canary's follows its service's, by its share."""
     canary: bool = False
 
 
@@ -229,7 +231,6 @@ class AwsService:
     rule: str | None
     """Logical name of the one rule that a native rollout moves."""
     connect: Connect | None
-    scaling: Scaling | None
     network: Literal["awsvpc", "bridge", "host"]
     architecture: Literal["amd64", "arm64"]
     cpu: int
@@ -247,6 +248,10 @@ class AwsService:
     existing_secrets: Mapping[str, str]
     """Environment name → ARN of a secret or parameter."""
     urls: Sequence[str]
+
+    @property
+    def scaling(self) -> Scaling | None:
+        return self.variants[0].scaling
 
     @property
     def stateful(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from planning import placement, references, routes
@@ -77,16 +78,24 @@ def plan(stack: Stack, sources: Mapping[str, str]) -> AwsPlan:
         logins=sorted({v.image.login for s in built.values() for v in s.variants if v.image.login is not None}),
         repositories=sorted(stack.registry.repositories) if stack.registry else (),
         fit=fit,
-        notes=[note for name in sorted(services) for note in _notes(name, services[name])],
+        notes=[note for name in sorted(services) for note in _notes(name, services[name], pool)],
     )
 
 
-def _notes(name: str, service: Service) -> Iterable[str]:
+def _notes(name: str, service: Service, pool: Pool | None) -> Iterable[str]:
     at = f"services/{name}"
     if service.port is not None and service.protocol == "tcp" and service.health.command is None:
         # API ecs DeploymentConfiguration.minimumHealthyPercent: without a check, a task counts as healthy 40 s after it
         # is running. No balancer of ours speaks TCP.
         yield f"{at}/health: there is no command, so on aws a task counts as healthy when it has run for 40 seconds"
+    if service.volume is not None and service.on == "ec2" and pool is not None and pool.spot:
+        yield (
+            f"{at}/volume: {pool.spot} % of the instances above min are spot, and AWS takes those back at two minutes' "
+            f"notice; it then stops before it starts elsewhere. {at}/on: fargate keeps to capacity that stays"
+        )
+    if service.network == "host":
+        # Neither the hop limit nor the agent's block covers the instance's own network (ECScape, 2025).
+        yield f"{at}/network: host reaches the instance's metadata and with it the role that takes tasks from ECS"
     if service.sticky is not None and service.rollout is not None and service.rollout.strategy != "rolling":
         yield (
             f"{at}/sticky: in a {service.rollout.strategy} rollout visitors stay with the old version, past the switch "
@@ -172,6 +181,7 @@ def _service(
     native = next((rule for rule in rules if rule.native), None)
     canary = groups.get("canary")
     primary = groups.get("primary")
+    scaling = _scaling(name, service.replicas, problems) if isinstance(service.replicas, Autoscale) else None
     variants = [
         Variant(
             name=name,
@@ -179,6 +189,7 @@ def _service(
             env=rendered.env,
             replicas=placement.replica_count(service),
             target_group=primary.name if primary else None,
+            scaling=scaling,
         )
     ]
     if service.canary is not None:
@@ -189,6 +200,7 @@ def _service(
                 env={**rendered.env, **rendered.canary_env},
                 replicas=placement.canary_count(service),
                 target_group=canary.name if canary else None,
+                scaling=_canary_scaling(scaling, service.canary.share) if scaling else None,
                 canary=True,
             )
         )
@@ -202,7 +214,6 @@ def _service(
         alternate=alternate.name if alternate else None,
         rule=native.name if native else None,
         connect=connect,
-        scaling=_scaling(name, service.replicas, problems) if isinstance(service.replicas, Autoscale) else None,
         network=tasks.network_mode(service),
         architecture=service.architecture or architecture,
         cpu=cpu,
@@ -250,6 +261,20 @@ def _scaling(name: str, replicas: Autoscale, problems: list[Problem]) -> Scaling
     )
 
 
+def _canary_scaling(scaling: Scaling, share: int) -> Scaling:
+    """As many canaries as the share is of the service's tasks, at its bounds as between them."""
+
+    def part(tasks: int) -> int:
+        return max(1, -(-tasks * share // 100))
+
+    return replace(
+        scaling,
+        min=part(scaling.min),
+        max=part(scaling.max),
+        schedule=[replace(entry, min=part(entry.min), max=part(entry.max)) for entry in scaling.schedule],
+    )
+
+
 def _fit(stack: Stack, pool: Pool, services: Iterable[AwsService]) -> capacity.Fit:
     types, _ = capacity.resolve(pool.types)
     zones = capacity_of(stack).zones
@@ -271,9 +296,9 @@ def _loads(service: AwsService) -> Iterable[capacity.TaskLoad]:
     settings = service.settings
     for variant in service.variants:
         least = most = variant.replicas
-        if service.scaling is not None and not variant.canary:
-            bounds = [service.scaling.max, *(entry.max for entry in service.scaling.schedule)]
-            least, most = service.scaling.min, max(bounds)
+        if variant.scaling is not None:
+            least = variant.scaling.min
+            most = max([variant.scaling.max, *(entry.max for entry in variant.scaling.schedule)])
         yield capacity.TaskLoad(
             service=variant.name,
             of=service.name,

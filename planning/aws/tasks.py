@@ -43,7 +43,7 @@ def asked(service: Service, connected: bool) -> tuple[int, int]:
 
 
 def providers(service: Service, stack: Stack) -> Mapping[str, int]:
-    """Capacity provider → weight. Nothing that holds data runs where AWS may take it back at two minutes' notice."""
+    """Capacity provider → weight. On Fargate, nothing that holds data runs where AWS may take it back."""
     if service.on == "ec2":
         return {"pool": 1}
     spot = getattr(getattr(stack.capacity, "fargate", None), "spot", 0) if service.volume is None else 0

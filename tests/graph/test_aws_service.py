@@ -80,7 +80,6 @@ def plan(name: str, found: Service, **given: Any) -> AwsService:
         "alternate": None,
         "rule": None,
         "connect": None,
-        "scaling": None,
         "network": "awsvpc",
         "architecture": "arm64",
         "cpu": 256,
@@ -160,17 +159,21 @@ def spot() -> AwsService:
         cpu=256,
         memory=512,
         providers={"FARGATE": 50, "FARGATE_SPOT": 50},
-        scaling=Scaling(
-            min=2,
-            max=8,
-            cpu=60,
-            memory=None,
-            requests=800,
-            schedule=[
-                Schedule(name="evening", cron="cron(0 18 ? * FRI *)", timezone="Europe/Berlin", min=4, max=16),
-                Schedule(name="night", cron="cron(0 23 ? * * *)", timezone="Europe/Berlin", min=1, max=2),
-            ],
-        ),
+        variants=[variant("api", target_group="api", scaling=_evenings())],
+    )
+
+
+def _evenings() -> Scaling:
+    return Scaling(
+        min=2,
+        max=8,
+        cpu=60,
+        memory=None,
+        requests=800,
+        schedule=[
+            Schedule(name="evening", cron="cron(0 18 ? * FRI *)", timezone="Europe/Berlin", min=4, max=16),
+            Schedule(name="night", cron="cron(0 23 ? * * *)", timezone="Europe/Berlin", min=1, max=2),
+        ],
     )
 
 
@@ -353,8 +356,8 @@ def test_a_web_service_is_wired_to_what_it_was_given(run: Run) -> None:
             "services": [
                 {
                     "clientAlias": [{"dnsName": "web", "port": 80}],
-                    "discoveryName": "web",
-                    "portName": "web",
+                    "discoveryName": "web-http",
+                    "portName": "web-http",
                     "timeout": {"idleTimeoutSeconds": 60, "perRequestTimeoutSeconds": 900},
                 }
             ],
@@ -417,7 +420,7 @@ def test_the_container_says_everything_that_ecs_would_fill_in(run: Run) -> None:
             "memory": 256,
             "name": "web",
             "portMappings": [
-                {"appProtocol": "http", "containerPort": 80, "hostPort": 80, "name": "web", "protocol": "tcp"}
+                {"appProtocol": "http", "containerPort": 80, "hostPort": 80, "name": "web-http", "protocol": "tcp"}
             ],
             "privileged": False,
             "readonlyRootFilesystem": True,
@@ -465,7 +468,10 @@ def test_the_order_in_which_settings_are_written_changes_nothing(run: Run) -> No
 @pytest.mark.parametrize(
     ("network", "port"),
     [
-        ("bridge", {"appProtocol": "http", "containerPort": 8080, "hostPort": 0, "name": "web", "protocol": "tcp"}),
+        (
+            "bridge",
+            {"appProtocol": "http", "containerPort": 8080, "hostPort": 0, "name": "web-http", "protocol": "tcp"},
+        ),
         ("host", {"containerPort": 8080, "hostPort": 8080, "protocol": "tcp"}),
     ],
 )
@@ -474,7 +480,8 @@ def test_the_instances_network(run: Run, network: str, port: Mapping[str, Any]) 
     report = run(lambda: make(found, security_groups=[]))
     assert containers(report, "web")[0]["portMappings"] == [port]
     assert inputs(report, TASK, "web")["networkMode"] == network
-    assert "networkConfiguration" not in inputs(report, SERVICE, "web")
+    # ECS changes no mode in place, so the service of another mode is another one.
+    assert "networkConfiguration" not in inputs(report, SERVICE, f"web_{network}")
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -569,7 +576,9 @@ def test_a_stateful_service_stops_first_and_keeps_its_data_on_efs(run: Run) -> N
     ]
     (service,) = containers(report, "session")
     assert service["mountPoints"] == [{"containerPath": "/data", "readOnly": False, "sourceVolume": "data"}]
-    assert service["portMappings"] == [{"containerPort": 6379, "hostPort": 6379, "name": "session", "protocol": "tcp"}]
+    assert service["portMappings"] == [
+        {"containerPort": 6379, "hostPort": 6379, "name": "session-tcp", "protocol": "tcp"}
+    ]
     (served,) = found["serviceConnectConfiguration"]["services"]
     assert "timeout" not in served  # TCP has no requests to time
 
@@ -761,7 +770,7 @@ def test_a_declared_canary_is_a_second_service_that_nobody_finds_by_name(run: Ru
     assert (old["desiredCount"], new["desiredCount"]) == (2, 1)
     assert new["loadBalancers"][0]["targetGroupArn"].endswith(":targetgroup/web-canary/0123456789abcdef")
     assert "services" not in new["serviceConnectConfiguration"]
-    assert old["serviceConnectConfiguration"]["services"][0]["discoveryName"] == "web"
+    assert old["serviceConnectConfiguration"]["services"][0]["discoveryName"] == "web-http"
     (container,) = containers(report, "web-canary")
     assert container["name"] == "web"
     assert container["environment"] == [{"name": "A", "value": "2"}]

@@ -285,7 +285,8 @@ def test_a_native_rollout_has_one_rule_and_two_target_groups() -> None:
         )
     ]
     assert [group.role for group in plan.target_groups] == ["primary", "alternate"]
-    assert plan.health_rules == []
+    # Both colours are on a listener from the start, also when the public rule still leads to what was there before.
+    assert [rule.target_groups for rule in plan.health_rules] == [["web-alt"], ["web"]]
 
 
 def test_a_route_that_leads_where_its_requests_go_anyway_needs_no_rule_of_its_own() -> None:

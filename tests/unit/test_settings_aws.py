@@ -116,7 +116,7 @@ def test_an_instance_has_room_for_its_machine_image() -> None:
         "drain: 1d",
         "on: fargate, port: 80, drain: 1h",
         "on: fargate, network: awsvpc",
-        "port: 80, network: bridge, rollout: {strategy: blue_green, bake: 15m, alarms: [errors]}",
+        "port: 80, rollout: {strategy: blue_green, bake: 15m, alarms: [errors]}",
         "port: 80, sticky: 7d, canary: {image: 'acme/web@DIGEST', share: 10}",
         "port: 80, rollout: {strategy: linear, percent: 3}",
         "rollout: {alarms: [queue is long]}",
@@ -207,6 +207,10 @@ def test_what_aws_can_have(keys: str) -> None:
         (
             "rollout: {strategy: blue_green}",
             "rollout/strategy: should be rolling for a service without a route, got blue_green\n    remove rollout",
+        ),
+        (
+            "port: 80, network: bridge, rollout: {strategy: blue_green}",
+            "rollout/strategy: should be rolling for a service with network bridge, got blue_green\n    remove rollout, or network",
         ),
         (
             "port: 80, user: 1, volume: /data, rollout: {strategy: blue_green}",
