@@ -58,13 +58,13 @@ def _misfit(stack: Stack, name: str, missing: Sequence[Item], of: int, loads: Ma
             f"{count} would share a port of {closest.bin.name} with another service",
             "publish another port, or place the two on different hosts",
         )
-    release = f", and as much again for a release (surge: {stack.surge})" if item.surges else ""
-    needs = f"{mib(item.memory)} and {item.cpu / 1000:g} vCPU{release}"
+    release = f", as much again for a release (surge: {stack.surge})," if item.surges else ""
+    needs = f"{mib(item.memory)}{release} and {item.cpu / 1000:g} vCPU"
     softer = "" if stack.surge == "largest" or key == "cpu" else ", or set quayside:surge to largest"
     return Problem(
         f"services/{name}/{key}",
         f"{count} would find no room{where}: each needs {needs}. The closest is {closest.bin.name}, which lacks "
-        f"{lacks}: it has {mib(closest.bin.memory)} and {closest.bin.cpu / 1000:g} vCPU for containers, with "
+        f"{lacks}: it has {closest.bin.memory // MIB}MiB and {closest.bin.cpu / 1000:g} vCPU for containers, with "
         f"{mib(closest.steady)} and {closest.cpu / 1000:g} vCPU in use and {mib(closest.extra)} kept for a release",
         f"lower services/{name}/{key} or its replicas, add a host or take a larger type{softer}",
     )
@@ -89,8 +89,8 @@ def mib(amount: int) -> str:
 def burst_misfit(stack: Stack, host: Host, names: Sequence[str], memory: int, cpu: int) -> Problem:
     what = " and ".join(names)
     over = (
-        f"{mib(memory)} with the room for a release (surge: {stack.surge}), and {host.name} has {mib(host.memory)} "
-        f"of its {mib(host.total)} for containers"
+        f"{mib(memory)} with the room for a release (surge: {stack.surge}), and {host.name} has "
+        f"{host.memory // MIB}MiB of its {mib(host.total)} for containers"
         if memory > host.memory
         else f"{cpu / 1000:g} vCPU, and {host.name} has {host.cpu:g}"
     )

@@ -112,8 +112,10 @@ def test_what_is_said_of_hosts_by_name() -> None:
 
 @pytest.mark.parametrize(
     ("name", "cpu", "gib", "architecture"),
-    [("cx22", 2, 4, "amd64"), ("cx52", 16, 32, "amd64"), ("cpx21", 3, 4, "amd64"), ("cpx51", 16, 32, "amd64")]
-    + [("cax11", 2, 4, "arm64"), ("cax41", 16, 32, "arm64"), ("ccx13", 2, 8, "amd64"), ("ccx63", 48, 192, "amd64")],
+    [
+        *[("cx22", 2, 4, "amd64"), ("cx52", 16, 32, "amd64"), ("cpx21", 3, 4, "amd64"), ("cpx51", 16, 32, "amd64")],
+        *[("cax11", 2, 4, "arm64"), ("cax41", 16, 32, "arm64"), ("ccx13", 2, 8, "amd64"), ("ccx63", 48, 192, "amd64")],
+    ],
 )
 def test_server_types(name: str, cpu: int, gib: int, architecture: str) -> None:
     found = server_type(name)
@@ -127,10 +129,12 @@ def test_no_server_type_has_odd_numbers() -> None:
 
 @pytest.mark.parametrize(
     ("name", "cpu", "mib"),
-    [("s-4vcpu-8gb", 4, 8192), ("s-1vcpu-512mb-10gb", 1, 512), ("s-2vcpu-8gb-160gb-intel", 2, 8192)]
-    + [("c-4", 4, 8192), ("c-32-intel", 32, 65536), ("c2-4vcpu-8gb", 4, 8192), ("c2-4vpcu-8gb", 4, 8192)]
-    + [("g-2vcpu-8gb", 2, 8192), ("gd-40vcpu-160gb", 40, 163840), ("m-2vcpu-16gb", 2, 16384)]
-    + [("m6-8vcpu-64gb", 8, 65536), ("so1_5-4vcpu-32gb-intel", 4, 32768), ("s-8vcpu-16gb-amd", 8, 16384)],
+    [
+        *[("s-4vcpu-8gb", 4, 8192), ("s-1vcpu-512mb-10gb", 1, 512), ("s-2vcpu-8gb-160gb-intel", 2, 8192)],
+        *[("c-4", 4, 8192), ("c-32-intel", 32, 65536), ("c2-4vcpu-8gb", 4, 8192), ("c2-4vpcu-8gb", 4, 8192)],
+        *[("g-2vcpu-8gb", 2, 8192), ("gd-40vcpu-160gb", 40, 163840), ("m-2vcpu-16gb", 2, 16384)],
+        *[("m6-8vcpu-64gb", 8, 65536), ("so1_5-4vcpu-32gb-intel", 4, 32768), ("s-8vcpu-16gb-amd", 8, 16384)],
+    ],
 )
 def test_droplet_sizes(name: str, cpu: int, mib: int) -> None:
     found = droplet_size(name)
