@@ -144,14 +144,10 @@ class Placement:
 class FleetSecurity:
     """Traffic that is let through. Everything that is not a flow is refused.
 
-    Ends of flows: `internet`, a range of addresses, `balancer`, `edges` (the permanent hosts), `burst`, `host-NAME`,
-    and `service-NAME`, whose traffic goes through edges only.
+    Ends of flows: a range of addresses, `balancer`, a key of `members`, and `service-NAME`, whose traffic goes through
+    edges only.
     """
 
     flows: Sequence[Flow]
     members: Mapping[str, Sequence[str]]
-    """`edges`, `burst`, `entries`, `host-NAME` → the hosts that are meant."""
-    containers: Sequence[str]
-    """Ranges that containers have their addresses from."""
-    published: Mapping[str, Sequence[Flow]]
-    """Host → flows into it that reach a container by way of Docker or the service's own port."""
+    """`edges`, `burst`, `entries`, `hosts` (all with SSH on port 22), `host-NAME` → the hosts that are meant."""
