@@ -36,7 +36,7 @@ class HostFile:
 
 
 def host_files(firewall: str, *, subnets: str = "10.128.0.0/9", memory: int = 4 * GIB) -> Mapping[str, HostFile]:
-    """Path → file. ``firewall`` is the script of `packetfilter.host_filter`; ``memory`` that of the host, for its swap."""
+    """Path → file. ``firewall`` is the script by `packetfilter.host_filter`; ``memory`` the host's, for its swap."""
     return MappingProxyType(
         {
             DAEMON: HostFile(0o644, _daemon(subnets)),
