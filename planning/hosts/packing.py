@@ -8,10 +8,10 @@ smaller slots can give way; when that fails too, stability is given up and every
 decreasing.
 
 No rule without a memory can do entirely without moves: of three slots that need half a host each, on two hosts, two
-have the same favourite host, whatever the rule, and which of them is there depends on the others. Fleets up to three
-quarters full were tried (tests/property/test_hosts_placement_properties.py has the bounds that hold): these scores
-moved a third of a slot for each service that came or went, and half of that again when a host did; taking slots in a
-fixed order, or large ones first, moved up to three times as much.
+have the same favourite host, whatever the rule, and which of them is there depends on the others. On fleets up to
+three quarters full, a service that comes or goes moves 0.1 (20 hosts) to 0.6 (3 hosts) slots of others on the mean,
+and a host 0.4 % to 4 % of the slots beside its own (tests/property/test_hosts_placement_properties.py holds it to that). Taking
+slots in a fixed order, or large ones first, moved two to three times as much.
 """
 
 from __future__ import annotations

@@ -18,8 +18,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from planning.hosts.fleet import fleet
 from planning.hosts.misfits import MOST
+from planning.hosts.model import Placement
 from planning.hosts.packing import Bin, Item, Load, Packed, pack
+from planning.hosts.placement import place
+from settings.stack import Stack
 
 FEW = settings(max_examples=100, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 MANY = settings(max_examples=300, deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -268,6 +272,90 @@ def test_moves_are_few_on_the_mean(hosts: int, fill: float, added: float, others
     assert came <= added * fair
     assert strays <= others * slots
     assert disturbed <= unrelated * changes
+
+
+# --- whole stacks ----------------------------------------------------------------------------------------------------
+
+MIB = 1024**2
+
+
+def placed(services: Mapping[str, object], hosts: int, droplets: int = 0, **values: object) -> Placement:
+    stack = Stack.model_validate(
+        {
+            "project": "shop",
+            "name": "prod",
+            "cloud": "hetzner",
+            "services": services,
+            "capacity": {"location": "fsn1", "hosts": {"count": hosts, "type": "cx42"}},
+            "burst": {"droplets": droplets, "services": sorted(services)[:2]},
+            **values,
+        }
+    )
+    found, problems = fleet(stack)
+    assert not problems
+    placement, problems = place(stack, found)
+    assert not problems
+    return placement
+
+
+@st.composite
+def some_services(draw: st.DrawFn) -> dict[str, dict[str, object]]:
+    services: dict[str, dict[str, object]] = {}
+    for number in range(draw(st.integers(1, 6))):
+        services[f"s{number}"] = {
+            "image": "a",
+            "port": 80,
+            "memory": draw(st.sampled_from([64, 128, 512])) * MIB,
+            "replicas": draw(st.integers(0, 5)),
+            "cpu": draw(st.sampled_from([0.01, 0.25, 0.5])),
+        }
+        if draw(st.booleans()):
+            services[f"s{number}"]["canary"] = {"image": "b", "share": draw(st.integers(1, 99))}
+    return services
+
+
+@FEW
+@given(some_services(), st.integers(2, 4), st.integers(0, 4), st.integers(0, 4), st.randoms())
+def test_droplets_come_and_go_and_nothing_else_moves(
+    services: dict[str, dict[str, object]], hosts: int, some: int, more: int, rng: random.Random
+) -> None:
+    quiet, peak = placed(services, hosts, some), placed(services, hosts, some + more)
+    assert quiet.slots.items() <= peak.slots.items()
+    assert set(peak.slots) - set(quiet.slots) <= set(peak.burst)
+    assert all(slot.rpartition("_")[2] == peak.slots[slot] for slot in peak.burst)
+    shuffled = list(services)
+    rng.shuffle(shuffled)
+    assert placed({name: services[name] for name in shuffled}, hosts, some) == quiet
+    # Every burst service that runs at all is on every droplet.
+    for name in sorted(services)[:2]:
+        if services[name]["replicas"]:
+            assert {f"burst{number}" for number in range(1, some + 1)} <= set(quiet.services[name])
+
+
+@FEW
+@given(some_services(), st.integers(2, 4), st.integers(0, 3))
+def test_weights_are_what_haproxy_takes_and_give_a_canary_its_share(
+    services: dict[str, dict[str, object]], hosts: int, droplets: int
+) -> None:
+    found = placed(services, hosts, droplets)
+    assert set(found.weights) == set(found.slots)
+    for name, service in services.items():
+        shares = found.shares[name]
+        mine = {slot: found.weights[slot] for of in found.services[name].values() for slot in of}
+        assert all(1 <= weight <= 256 for weight in [*mine.values(), *shares.values()])
+        assert shares == {host: sum(mine[slot] for slot in of) for host, of in found.services[name].items()}
+        canary = service.get("canary")
+        if isinstance(canary, dict) and service["replicas"]:
+            got = sum(weight for slot, weight in mine.items() if "-canary" in slot) / sum(mine.values())
+            assert abs(got - canary["share"] / 100) < 0.01
+
+
+def test_twenty_hosts_and_three_hundred_containers_are_planned_in_no_time() -> None:
+    services = {f"s{number}": {"image": "a", "port": 80, "memory": 256 * MIB, "replicas": 3} for number in range(100)}
+    began = time.process_time()
+    found = placed(services, 20, 4)
+    assert len(found.slots) > 300
+    assert time.process_time() - began < 1
 
 
 def test_three_hundred_containers_on_twenty_hosts_take_no_time() -> None:
