@@ -10,6 +10,7 @@ even where one replica has to stand for a fraction.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from planning.hosts.misfits import MOST, burst_misfit, misfits
 from planning.hosts.model import Fleet, Host, HostUse, Placement
@@ -31,7 +32,7 @@ def place(stack: Stack, fleet: Fleet) -> tuple[Placement, list[Problem]]:
         if problem is not None:
             problems.append(problem)
         else:
-            items += _items(name, service, _choices(service, fleet, down=False))
+            items += _items(name, service, _choices(service, fleet))
     packed = _pack(stack, items, [host for host in fleet.permanent if host.usable])
     problems += misfits(stack, items, packed, _loads(stack, fleet, items, packed.places))
     extra = _on_burst(stack, fleet, packed.places, problems)
@@ -100,14 +101,10 @@ def _named(place: str, fleet: Fleet) -> Sequence[str]:
     return [place] if place in fleet.hosts else fleet.groups.get(place, ())
 
 
-def _choices(service: Service, fleet: Fleet, *, down: bool) -> Sequence[str]:
-    """Hosts that a service's own replicas may run on; with ``down``, as if none were down."""
+def _choices(service: Service, fleet: Fleet) -> Sequence[str]:
+    """Hosts that a service's own replicas may run on."""
     named = None if service.place is None else _named(service.place, fleet)
-    return [
-        host.name
-        for host in fleet.permanent
-        if not host.draining and (down or not host.down) and (named is None or host.name in named)
-    ]
+    return [host.name for host in fleet.permanent if host.usable and (named is None or host.name in named)]
 
 
 def _misplaced(name: str, service: Service, fleet: Fleet) -> Problem | None:
@@ -232,14 +229,10 @@ def _use(load: Load, host: Host) -> HostUse:
 
 def _stranded(stack: Stack, fleet: Fleet) -> Mapping[str, Sequence[str]]:
     """What each host that is down had, as far as can be told without a memory: what it would have, were it up."""
-    down = [host.name for host in fleet.hosts.values() if host.down and not host.draining]
+    down = [host.name for host in fleet.hosts.values() if host.down]
     if not down:
         return {}
-    hosts = [host for host in fleet.permanent if not host.draining]
-    items = [
-        item
-        for name, service in sorted(stack.services.items())
-        for item in _items(name, service, _choices(service, fleet, down=True))
-    ]
-    places = _pack(stack, items, hosts).places
-    return {name: tuple(slot for slot, host in sorted(places.items()) if host == name) for name in down}
+    alive, _ = place(
+        stack, replace(fleet, hosts={name: replace(host, down=False) for name, host in fleet.hosts.items()})
+    )
+    return {name: tuple(slot for slot, host in alive.slots.items() if host == name) for name in down}

@@ -246,7 +246,7 @@ def several(hosts: int, fill: float) -> Iterator[tuple[Services, list[Bin]]]:
     ("hosts", "fill", "added", "others", "unrelated"),
     # For a new host, in fair shares; of slots on other hosts, when one is lost; by a service that goes.
     [
-        *[(3, 0.5, 1.35, 0.06, 0.5), (3, 0.75, 1.4, 0.08, 1.0), (5, 0.75, 1.5, 0.06, 1.0)],
+        *[(3, 0.5, 1.35, 0.06, 0.5), (3, 0.75, 1.5, 0.08, 1.0), (5, 0.75, 1.5, 0.06, 1.0)],
         *[(10, 0.75, 1.3, 0.03, 1.0), (20, 0.5, 1.2, 0.02, 0.6), (20, 0.75, 1.3, 0.02, 1.0)],
     ],
 )

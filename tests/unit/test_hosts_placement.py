@@ -97,8 +97,14 @@ def test_a_dead_host_s_slots_are_known_and_elsewhere() -> None:
     servers = [*map(server, "abcd")]
     before = placed({"web": {"replicas": 8}}, *servers)
     after = placed({"web": {"replicas": 8}}, *servers, capacity={"down": ["b"]})
-    assert after.stranded == {"b": tuple(sorted(before.services["web"]["b"]))}
+    assert after.stranded == {"b": before.services["web"]["b"]}
     assert "b" not in after.slots.values()
+
+
+def test_a_dead_droplet_s_slots_are_known() -> None:
+    found = placed({"web": {"replicas": 4}}, server("a"), burst=burst(2), capacity={"down": ["burst1"]})
+    assert found.stranded == {"burst1": ("web_1_burst1", "web_2_burst1", "web_3_burst1", "web_4_burst1")}
+    assert set(found.slots.values()) == {"a", "burst2"}
 
 
 def test_published_ports_and_the_host_s_network_want_a_host_of_their_own() -> None:
