@@ -1,0 +1,205 @@
+"""The files of a prepared host, the same whether cloud-init, a script over SSH or an image builder puts them there."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+MIB = 1024**2
+GIB = 1024**3
+
+DAEMON = "/etc/docker/daemon.json"
+SSHD = "/etc/ssh/sshd_config.d/00-quayside.conf"
+FIREWALL = "/usr/local/sbin/quayside-firewall"
+FIREWALL_UNIT = "/etc/systemd/system/quayside-firewall.service"
+DOCKER_UNIT = "/etc/systemd/system/docker.service.d/quayside.conf"
+SWAP = "/usr/local/sbin/quayside-swap"
+SWAP_UNIT = "/etc/systemd/system/quayside-swap.service"
+PRUNE_UNIT = "/etc/systemd/system/quayside-prune.service"
+PRUNE_TIMER = "/etc/systemd/system/quayside-prune.timer"
+JOURNAL = "/etc/systemd/journald.conf.d/quayside.conf"
+SYSCTL = "/etc/sysctl.d/60-quayside.conf"
+UPGRADES = "/etc/apt/apt.conf.d/52quayside"
+CHRONY = "/etc/chrony/conf.d/quayside.conf"
+
+_POOLS = ("172.24.0.0/14", "192.168.128.0/17", "10.64.0.0/12")
+"""Where Docker takes the networks from that nobody gave a range: the first that the stack does not use itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostFile:
+    mode: int
+    content: str
+
+
+def host_files(firewall: str, *, subnets: str = "10.128.0.0/9", memory: int = 4 * GIB) -> Mapping[str, HostFile]:
+    """Path → file. ``firewall`` is the script by `packetfilter.host_filter`; ``memory`` the host's, for its swap."""
+    return MappingProxyType(
+        {
+            DAEMON: HostFile(0o644, _daemon(subnets)),
+            SSHD: HostFile(0o644, _SSHD),
+            FIREWALL: HostFile(0o755, firewall),
+            FIREWALL_UNIT: HostFile(0o644, _FIREWALL_UNIT),
+            DOCKER_UNIT: HostFile(0o644, _DOCKER_UNIT),
+            SWAP: HostFile(0o755, _SWAP.format(mib=swap_size(memory) // MIB)),
+            SWAP_UNIT: HostFile(0o644, _SWAP_UNIT),
+            PRUNE_UNIT: HostFile(0o644, _PRUNE_UNIT),
+            PRUNE_TIMER: HostFile(0o644, _PRUNE_TIMER),
+            JOURNAL: HostFile(0o644, _JOURNAL),
+            SYSCTL: HostFile(0o644, _SYSCTL),
+            UPGRADES: HostFile(0o644, _UPGRADES),
+            CHRONY: HostFile(0o644, _CHRONY),
+        }
+    )
+
+
+def swap_size(memory: int) -> int:
+    """1 GiB on small hosts, 2 on others: for what is never touched again, not to run from."""
+    return GIB if memory <= 2 * GIB else 2 * GIB
+
+
+def _daemon(subnets: str) -> str:
+    own = ipaddress.ip_network(subnets)
+    pool = next(one for one in _POOLS if not _overlap(own, one))
+    settings: dict[str, object] = {
+        # Containers go on while dockerd is restarted or upgraded.
+        "live-restore": True,
+        # Rotated and compressed. The default grows until the disk is full.
+        "log-driver": "local",
+        "log-opts": {"max-size": "20m", "max-file": "5"},
+        "no-new-privileges": True,
+        "default-address-pools": [{"base": pool, "size": 24}],
+        # A port that someone publishes without saying where is for this host alone.
+        "ip": "127.0.0.1",
+        # Without it, a container's connection to its own host's public address times out (decisions.md 18).
+        "userland-proxy": True,
+        "max-concurrent-downloads": 3,
+    }
+    return json.dumps(settings, indent=2) + "\n"
+
+
+def _overlap(one: ipaddress.IPv4Network | ipaddress.IPv6Network, other: str) -> bool:
+    return one.overlaps(ipaddress.ip_network(other))
+
+
+def modes(files: Mapping[str, HostFile]) -> Iterable[tuple[str, str, str]]:
+    """Path, mode in octal, content; in the order of paths."""
+    return ((path, f"{file.mode:04o}", file.content) for path, file in sorted(files.items()))
+
+
+_SSHD = """\
+# Before every other file of this folder: sshd takes the first value it finds.
+# An `up` opens about 31 connections at once for 20 containers (measured); the default of MaxStartups refuses them.
+MaxStartups 100:30:200
+MaxSessions 100
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+X11Forwarding no
+ClientAliveInterval 30
+ClientAliveCountMax 4
+"""
+
+_FIREWALL_UNIT = f"""\
+[Unit]
+Description=Packet filter of the quayside fleet
+Wants=network-pre.target
+Before=network-pre.target docker.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={FIREWALL}
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+# Wants, not Requires: a restart of the filter would take Docker down with it.
+_DOCKER_UNIT = """\
+[Unit]
+Wants=quayside-firewall.service quayside-swap.service
+After=quayside-firewall.service quayside-swap.service
+"""
+
+_SWAP = """\
+#!/bin/sh
+# Swap for what is never touched again. A host that has some already keeps it as it is.
+set -eu
+file=/var/lib/quayside.swap
+[ "$(wc -l </proc/swaps)" -le 1 ] || exit 0
+if [ ! -e "$file" ]; then
+    (umask 077 && dd if=/dev/zero of="$file.new" bs=1M count={mib} status=none)
+    mkswap "$file.new" >/dev/null
+    mv "$file.new" "$file"
+fi
+swapon "$file"
+"""
+
+_SWAP_UNIT = f"""\
+[Unit]
+Description=Swap file of the quayside fleet
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={SWAP}
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+_PRUNE_UNIT = """\
+[Unit]
+Description=Removal of images that no container has used for a week
+Requires=docker.service
+After=docker.service
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/docker image prune --all --force --filter until=168h
+"""
+
+_PRUNE_TIMER = """\
+[Unit]
+Description=Weekly removal of unused images
+
+[Timer]
+OnCalendar=Sun 04:00
+RandomizedDelaySec=2h
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+"""
+
+_JOURNAL = """\
+[Journal]
+SystemMaxUse=500M
+MaxRetentionSec=1month
+"""
+
+_SYSCTL = """\
+# Swap is for what is never touched again.
+vm.swappiness = 10
+# Connections of a burst wait here until the edge takes them.
+net.core.somaxconn = 4096
+net.ipv4.tcp_max_syn_backlog = 4096
+"""
+
+# The lists of other files are added to, not replaced. Packages are matched from the beginning of their names.
+_UPGRADES = """\
+APT::Periodic::Update-Package-Lists "1";
+APT::Periodic::Unattended-Upgrade "1";
+Unattended-Upgrade::Package-Blacklist { "docker"; "containerd"; "runc"; };
+Unattended-Upgrade::Automatic-Reboot "false";
+Unattended-Upgrade::Remove-Unused-Kernel-Packages "true";
+"""
+
+_CHRONY = """\
+# Certificates and logs need the time at once, however wrong the clock was after a pause of the machine.
+makestep 1 -1
+"""

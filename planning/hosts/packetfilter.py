@@ -1,0 +1,112 @@
+"""The host's own packet filter, as a shell script that can run any number of times.
+
+Docker publishes ports by rewriting addresses before a host's input rules are asked, so there are two chains: one that
+INPUT begins with, for the host itself, and one that DOCKER-USER begins with, for what goes to containers. Both are
+replaced in one transaction, so there is no moment without them, and both end with DROP.
+
+IPv6 is closed but for SSH of admins and what IPv6 cannot do without: Docker 20.10 has no rules of its own for it, and
+its proxy would listen there all the same (decisions.md 18).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from planning.hosts.model import FleetSecurity
+from planning.hosts.security import Addresses, Admitted, admitted
+
+INPUT = "QUAYSIDE-INPUT"
+CONTAINERS = "QUAYSIDE-DOCKER"
+METADATA = "169.254.169.254"
+"""Where Hetzner and DigitalOcean hand out user data and more."""
+
+
+def host_filter(plan: FleetSecurity, host: str, addresses: Addresses) -> str:
+    """The script for one host."""
+    rules = admitted(plan, host, addresses)
+    four = "\n".join(["*filter", f":{INPUT} - [0:0]", f":{CONTAINERS} - [0:0]", *_four(rules), "COMMIT"])
+    six = "\n".join(["*filter", f":{INPUT} - [0:0]", f":{CONTAINERS} - [0:0]", *_six(rules), "COMMIT"])
+    return _SCRIPT.format(host=host, four=four, six=six, input=INPUT, containers=CONTAINERS)
+
+
+def _four(rules: Sequence[Admitted]) -> Iterator[str]:
+    yield f"-A {INPUT} -i lo -j ACCEPT"
+    yield f"-A {INPUT} -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
+    for one, source in _pairs(rules, 4):
+        ports = "" if one.protocol == "icmp" else f" --dport {_colon(one)}"
+        yield f"-A {INPUT}{_from(source)} -p {one.protocol}{ports} -j ACCEPT"
+    yield f"-A {INPUT} -j DROP"
+    yield f"-A {CONTAINERS} -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN"
+    yield f"-A {CONTAINERS} -d {METADATA} -j DROP"
+    # What containers send, to wherever: by the bridge that it comes from, since an address can be made up.
+    yield f"-A {CONTAINERS} -i br-+ -j RETURN"
+    yield f"-A {CONTAINERS} -i docker0 -j RETURN"
+    # The port that was asked for, before Docker rewrote it; and only what Docker did rewrite.
+    for one, source in _pairs(rules, 4):
+        if one.protocol in {"tcp", "udp"} and one.first != 22:
+            match = f"-p {one.protocol} -m conntrack --ctstate DNAT --ctorigdstport {_colon(one)}"
+            yield f"-A {CONTAINERS}{_from(source)} {match} -j RETURN"
+    yield f"-A {CONTAINERS} -j DROP"
+
+
+def _six(rules: Sequence[Admitted]) -> Iterator[str]:
+    yield f"-A {INPUT} -i lo -j ACCEPT"
+    yield f"-A {INPUT} -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
+    # Neighbours, routers and path MTU: without these there is no IPv6 at all.
+    yield f"-A {INPUT} -p ipv6-icmp -j ACCEPT"
+    for one, source in _pairs(rules, 6):
+        if one.protocol in {"tcp", "udp"}:
+            yield f"-A {INPUT}{_from(source)} -p {one.protocol} --dport {_colon(one)} -j ACCEPT"
+    yield f"-A {INPUT} -j DROP"
+    yield f"-A {CONTAINERS} -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN"
+    yield f"-A {CONTAINERS} -i br-+ -j RETURN"
+    yield f"-A {CONTAINERS} -i docker0 -j RETURN"
+    yield f"-A {CONTAINERS} -j DROP"
+
+
+def _pairs(rules: Sequence[Admitted], version: int) -> Iterator[tuple[Admitted, str]]:
+    for one in rules:
+        for source in one.sources:
+            if (":" in source) == (version == 6):
+                yield one, source
+
+
+def _from(source: str) -> str:
+    return "" if source in {"0.0.0.0/0", "::/0"} else f" -s {source}"
+
+
+def _colon(one: Admitted) -> str:
+    return one.ports.replace("-", ":")
+
+
+_SCRIPT = """\
+#!/bin/sh
+# The packet filter of {host}, made by quayside from its plan of who reaches whom. Changes here do not last.
+set -eu
+
+# $1 iptables or ip6tables, $2 a chain of the system's, $3 ours, which it shall begin with.
+first() {{
+    [ "$("$1" -w 10 -S "$2" 1 2>/dev/null)" = "-A $2 -j $3" ] || "$1" -w 10 -I "$2" 1 -j "$3"
+}}
+
+# $1 iptables or ip6tables; the rules come by stdin and are changed all at once.
+filter() {{
+    # Docker makes this chain, too, but only when it starts, and keeps what is in it.
+    "$1" -w 10 -N DOCKER-USER 2>/dev/null || true
+    "$1-restore" -w 10 --noflush
+    first "$1" INPUT {input}
+    first "$1" DOCKER-USER {containers}
+    # Docker 20.10 leads no IPv6 there; with none it is a jump more, which changes nothing.
+    "$1" -w 10 -C FORWARD -j DOCKER-USER 2>/dev/null || "$1" -w 10 -I FORWARD 1 -j DOCKER-USER
+}}
+
+filter iptables <<'RULES'
+{four}
+RULES
+
+if [ -e /proc/net/if_inet6 ]; then
+    filter ip6tables <<'RULES'
+{six}
+RULES
+fi
+"""
