@@ -39,6 +39,8 @@ class Entry:
     retain: bool = False
     host: str = ""
     """The Docker engine it is on; empty for the default one."""
+    provider: str = ""
+    """URN of the explicit provider it was made with; empty for the default one."""
 
 
 @dataclass(slots=True)
@@ -61,6 +63,8 @@ class StateFile:
     live: dict[str, Entry] = field(default_factory=dict[str, Entry])
     pending: list[Entry] = field(default_factory=list[Entry])
     intents: dict[str, Intent] = field(default_factory=dict[str, Intent])
+    engines: dict[str, Properties] = field(default_factory=dict[str, Properties])
+    """Address → how an explicit provider reaches it: what was made there can be deleted without the program's help."""
     outputs: Properties = field(default_factory=dict[str, Any])
     salt: str | None = None
     recovered: bool = False
@@ -94,6 +98,7 @@ class StateFile:
             "resources": [self._entry(entry) for entry in self.live.values()],
             "pending": [self._entry(entry) for entry in self.pending],
             "intents": {urn: asdict(intent) for urn, intent in self.intents.items()},
+            "engines": self._close(self.engines),
             "outputs": self._close(self.outputs),
         }
         data = json.dumps(document, indent=1, ensure_ascii=False).encode()
@@ -178,6 +183,7 @@ def load_state(root: Path, project: str, stack: str, passphrase: str | None) -> 
         state.live[entry.urn] = entry
     state.pending = [_entry(state, stored) for stored in document["pending"]]
     state.intents = {urn: Intent(**intent) for urn, intent in document["intents"].items()}
+    state.engines = state.open_value(document.get("engines", {}))
     state.outputs = state.open_value(document["outputs"])
     return state
 

@@ -219,6 +219,7 @@ class Host:
             "exec-root": "/run/docker",
             "pidfile": "/run/docker.pid",
             "cgroup-parent": f"/{self.fleet.id}",
+            "insecure-registries": [str(self.fleet.network)],
         }
         (self.folder / "docker" / "daemon.json").write_text(json.dumps(settings))
         (self.folder / "start.sh").write_text(_START.format(folder=self.folder, name=self.name, sshd=SSHD))
