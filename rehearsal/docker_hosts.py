@@ -19,7 +19,7 @@ from rehearsal.ssh_tunnel import Tunnel, parse_url
 
 _T = TypeVar("_T")
 _TIMEOUT: Final = 120
-_AT_ONCE: Final = 12
+_AT_ONCE: Final = 16
 """Requests in flight for one engine: more only queue up in it."""
 
 
@@ -172,7 +172,7 @@ def refuse_context() -> None:
 
 def _client(arguments: dict[str, Any]) -> Any:
     docker: Any = importlib.import_module("docker")
-    client = docker.APIClient(**arguments, version="auto", timeout=_TIMEOUT, num_pools=64, max_pool_size=2 * _AT_ONCE)
+    client = docker.APIClient(**arguments, version="auto", timeout=_TIMEOUT, num_pools=64, max_pool_size=_AT_ONCE)
     client.ping()
     return client
 

@@ -27,6 +27,7 @@ from rehearsal.monitor import Outcome, RecordingMonitor
 from rehearsal.preview import Report, rehearse_config
 from rehearsal.program import run_program
 from rehearsal.providers import Diff, Expiring, Made, Provider, Step, StepError
+from rehearsal.random_provider import UNMADE
 from rehearsal.record import Registration
 from rehearsal.refusal import refuse
 from rehearsal.secrets import Crypter, ensure_passphrase, find_passphrase
@@ -167,17 +168,14 @@ class _Run:
                 return self._provider(found)
             if has_unknown(found.inputs):
                 raise StepError("depends on a value that nothing has made")
-            if found.type in DOCKER_TYPES:
-                with work.hosts.slot(self._host(found)):
-                    kind, entry, detail = self._carry_out(found)
-            else:
+            with work.slot(found.type, self._host(found)):
                 kind, entry, detail = self._carry_out(found)
         except Exception as error:
             seconds = time.monotonic() - started
             work.fail(found.type, found.name, error, seconds, inputs=found.inputs, host=self._host(found))
             return Outcome("", {}, failed=True)
         work.report(Event(kind, found.type, found.name, detail, time.monotonic() - started))
-        return Outcome(entry.id, entry.outputs)
+        return Outcome(entry.id, {**UNMADE.get(found.type, {}), **entry.outputs})
 
     def _provider(self, found: Registration) -> Outcome:
         """A provider is nothing on an engine: what it says about its engine is noted for its resources."""
@@ -186,6 +184,8 @@ class _Run:
             self.work.hosts.know(settings)
             self._provider_hosts[found.urn] = settings.host
             survey.remember_engine(self.work, found, settings)
+            if settings.host not in self.work.foreseen:
+                survey.look(self.work, {settings.host})
         return Outcome(found.name, found.inputs)
 
     def _carry_out(self, found: Registration) -> tuple[Any, Entry, str]:

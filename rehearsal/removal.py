@@ -14,23 +14,19 @@ from rehearsal.providers import StepError
 from rehearsal.state import Entry
 from rehearsal.survey import labelled
 from rehearsal.values import Sealed, secrets_in
-from rehearsal.work import COMMAND, DOCKER_TYPES, Work
+from rehearsal.work import COMMAND, Work
 
 _AT_ONCE: Final = 32
 _STRAY_GRACE: Final = 10
 
 
 def delete(work: Work, entry: Entry) -> None:
-    """Delete one resource, with the settings it was made with."""
+    """Delete one resource, with the settings it was made with; whoever calls has a slot of its engine."""
     step = work.step(entry, entry.inputs)
     if entry.type == COMMAND and any(isinstance(s, Sealed) for s in secrets_in(entry.inputs)):
         step.note("its `delete` is left out: it needs a secret, and no passphrase is set")
         return
-    if entry.type in DOCKER_TYPES:
-        with work.hosts.slot(entry.host):
-            work.providers[entry.type].delete(step, entry)
-    else:
-        work.providers[entry.type].delete(step, entry)
+    work.providers[entry.type].delete(step, entry)
 
 
 def delete_all(work: Work, victims: Sequence[Entry]) -> None:
@@ -42,7 +38,8 @@ def delete_all(work: Work, victims: Sequence[Entry]) -> None:
         started = time.monotonic()
         try:
             if not entry.retain:
-                delete(work, entry)
+                with work.slot(entry.type, entry.host):
+                    delete(work, entry)
         except Exception as error:
             seconds = time.monotonic() - started
             work.fail(entry.type, entry.name, error, seconds, inputs=entry.inputs, host=entry.host)
@@ -74,7 +71,7 @@ def remove_strays(work: Work) -> None:
         started = time.monotonic()
         grace = _STRAY_GRACE if container["State"] == "running" else None
         try:
-            with work.hosts.slot(host):
+            with work.slot(docker.CONTAINER, host):
                 docker.remove_container(work.hosts.client(host), str(container["Id"]), grace, volumes=True)
         except StepError as error:
             work.fail(docker.CONTAINER, name, error, time.monotonic() - started, inputs={}, host=host)

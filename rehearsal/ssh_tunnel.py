@@ -30,12 +30,12 @@ _DEFAULTS: Final = (
     "ExitOnForwardFailure=yes",
     "StreamLocalBindUnlink=yes",
 )
-# The pipe on its input closes when this process ends, however it ends: so ssh never outlives the run.
+# The pipe on its input closes when this process ends, however it ends: so neither ssh nor its files outlive the run.
 _GUARDED: Final = """
 exec 3<&0
 "$@" </dev/null 3<&- &
 ssh=$!
-{ read -r _ <&3; kill $ssh; } >/dev/null 2>&1 &
+{ read -r _ <&3; rm -f "$0.sock" "$0.log"; rmdir "${0%/*}"; kill $ssh; } >/dev/null 2>&1 &
 watch=$!
 wait $ssh
 code=$?
@@ -82,8 +82,9 @@ class Tunnel:
 
     def __init__(self, address: Address, options: Sequence[str], folder: Path, number: int) -> None:
         self.address = address
-        self.socket = folder / f"{number}.sock"
-        self._log = folder / f"{number}.log"
+        self._base = folder / str(number)
+        self.socket = self._base.with_suffix(".sock")
+        self._log = self._base.with_suffix(".log")
         self._options = tuple(options)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -97,7 +98,7 @@ class Tunnel:
         with self._log.open("wb") as log:
             try:
                 self._process = subprocess.Popen(
-                    ["sh", "-c", _GUARDED, "sh", *self._command()],
+                    ["sh", "-c", _GUARDED, str(self._base), *self._command()],
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,
@@ -111,8 +112,9 @@ class Tunnel:
             if self._process.poll() is not None:
                 raise TunnelError(self._refusal())
             if time.monotonic() > deadline:
+                said = self.said()
                 self.close()
-                raise TunnelError(f"ssh to {self.address} did not get through within {_PATIENCE:.0f} s\n{self.said()}")
+                raise TunnelError(f"ssh to {self.address} did not get through within {_PATIENCE:.0f} s\n{said}")
             time.sleep(0.02)
 
     def _command(self) -> list[str]:
@@ -182,4 +184,4 @@ def _advice(said: str) -> str:
         return "its Docker is not running, or this user may not use its socket (add it to group docker)"
     if "Could not resolve" in said:
         return "its name is not known here: check the address"
-    return "if the host is down for long, declare it down or take it out; else bring it back and run again"
+    return "bring the host back and run again; if it stays away, declare it down: then no step goes there"

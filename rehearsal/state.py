@@ -19,7 +19,17 @@ from typing import Any, Final
 
 from rehearsal.errors import ApplyError, RehearsalError
 from rehearsal.secrets import Crypter
-from rehearsal.values import SECRET_SIGNATURE, SIGNATURE, Properties, Sealed, Secret, mapping, revealed, sequence
+from rehearsal.values import (
+    SECRET_SIGNATURE,
+    SIGNATURE,
+    Properties,
+    Sealed,
+    Secret,
+    Unknown,
+    mapping,
+    revealed,
+    sequence,
+)
 
 _VERSION: Final = 1
 
@@ -129,6 +139,8 @@ class StateFile:
         """`value` with every secret in it sealed."""
         if isinstance(value, Secret):
             return {SIGNATURE: SECRET_SIGNATURE, "ciphertext": self._seal(json.dumps(revealed(value.value)))}
+        if isinstance(value, Unknown):
+            return None
         if isinstance(value, Sealed):
             return {SIGNATURE: SECRET_SIGNATURE, "ciphertext": value.ciphertext}
         if (items := sequence(value)) is not None:

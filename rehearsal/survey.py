@@ -52,6 +52,7 @@ def hosts_of_plan(work: Work, report: Report) -> set[str]:
     hosts = _planned_engines(work, report)
     planned: dict[str, Registration] = {f.urn: f for f in report.registrations if f.type in DOCKER_TYPES}
     follow(work, {urn: (provider_of(f), hosts.get(provider_of(f))) for urn, f in planned.items()})
+    work.foreseen = set(hosts.values())
     wanted: set[str] = set()
     for found in planned.values():
         host = hosts.get(provider_of(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -14,7 +15,9 @@ from rehearsal.docker_images import IMAGE, ImageProvider
 from rehearsal.errors import RehearsalError
 from rehearsal.events import Event, Progress, Reporter, short_type
 from rehearsal.providers import Provider, Step, StepError
+from rehearsal.random_provider import random_providers
 from rehearsal.state import Entry, Intent, StateFile, state_path
+from rehearsal.tls_certificates import tls_providers
 from rehearsal.values import Properties, redacted, revealed, secrets_in
 
 COMMAND: Final = "command:local:Command"
@@ -31,6 +34,8 @@ def providers(hosts: Hosts, strays: docker.Strays, commands: CommandProvider) ->
         docker.VOLUME: docker.VolumeProvider(hosts),
         IMAGE: ImageProvider(hosts),
         COMMAND: commands,
+        **tls_providers(),
+        **random_providers(),
     }
 
 
@@ -48,10 +53,16 @@ class Work:
         self.guard = threading.Lock()
         self.labels = {docker.STACK_LABEL: f"{config.project}/{config.stack}"}
         self.state = StateFile(config.project, config.stack, state_path(config.root, config.stack))
+        self.foreseen: set[str] = set()
+        """The engines that the preview knew of: they were looked at before the run, where that was needed."""
 
     @property
     def entries(self) -> list[Entry]:
         return [*self.state.live.values(), *self.state.pending]
+
+    def slot(self, type_: str, host: str) -> contextlib.AbstractContextManager[None]:
+        """Held during a step; only what is asked of an engine is bounded."""
+        return self.hosts.slot(host) if type_ in DOCKER_TYPES else contextlib.nullcontext()
 
     def note(self, text: str) -> None:
         self.report.note("", self.config.stack, text)
@@ -60,13 +71,16 @@ class Work:
         self, type_: str, name: str, error: Exception, seconds: float, *, inputs: Properties, host: str = ""
     ) -> None:
         """A step failed; what failed because of one unreachable host is explained once."""
-        where = f" on {label}" if (label := self.hosts.label(host)) else ""
+        where = f"on {label}" if (label := self.hosts.label(host)) else ""
         message = self._told(error, inputs, host)
         with self.guard:
             known = isinstance(error, UnreachableError) and any(message in failure for failure in self.failures)
             if not known:
-                self.failures.append(f"{name} ({short_type(type_)}){where} failed:\n{message}")
-        self.report(Event("failed", type_, f"{name}{where}", _TOLD if known else message, seconds))
+                self.failures.append(
+                    " ".join(filter(None, (name, f"({short_type(type_)})", where))) + f" failed:\n{message}"
+                )
+        detail = _TOLD if known else message
+        self.report(Event("failed", type_, name, f"{where}: {detail}" if where else detail, seconds))
 
     def _told(self, error: Exception, inputs: Properties, host: str) -> str:
         text = str(error) if isinstance(error, StepError | RehearsalError) else f"{type(error).__name__}: {error}"
