@@ -352,10 +352,13 @@ class _Run:
         return Applied(Counter(work.report.changes), {}, time.monotonic() - started)
 
     def _hosts_of_state(self) -> set[str]:
-        """Where anything of the stack can be; without any word on that, the default engine."""
+        """Where anything of the stack can be: by its state or, where that is lost, by its plan."""
         state = self.work.state
         hosts = {entry.host for entry in self.work.entries if entry.type in DOCKER_TYPES} | set(state.engines)
         hosts |= {intent.host for intent in state.intents.values() if intent.type in DOCKER_TYPES}
+        if not hosts:
+            with contextlib.suppress(RehearsalError):  # the program may not even run any more
+                hosts = survey.hosts_of_plan(self.work, rehearse_config(self.work.config))
         return hosts or {""}
 
     def _interruptible(self) -> contextlib.AbstractContextManager[None]:

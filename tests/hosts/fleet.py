@@ -8,19 +8,14 @@ host to anywhere else. Each running fleet holds a lock, and whatever a crashed o
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import functools
-import hashlib
 import http.client
 import ipaddress
 import json
 import os
-import shlex
 import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -30,11 +25,20 @@ from typing import IO
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from tests.hosts.shop import IMAGES, ROOT, UnavailableError
+from tests.hosts.fleet_remains import (
+    HOME,
+    archive_of,
+    child_of,
+    delete_namespace,
+    lock,
+    run,
+    sweep,
+    sweep_abandoned,
+    until,
+)
+from tests.hosts.shop import IMAGES, UnavailableError
 from tests.hosts.wire import Capture, scan
 
-HOME = Path("/var/tmp/quayside-fleet")  # a socket's path may have 107 characters at most, and /tmp may be in memory
-CACHE = ROOT / ".quayside" / "images"
 NETWORK = "QUAYSIDE_FLEET_NETWORK"
 TOOLS = ("docker", "dockerd", "ip", "iptables", "nsenter", "unshare", "ssh")
 SSHD = "/usr/sbin/sshd"
@@ -78,20 +82,6 @@ def missing() -> str:
     if not Path(SSHD).exists():
         lacking.append("sshd (package openssh-server)")
     return f"needs {', '.join(lacking)}" if lacking else ""
-
-
-def _run(*command: str, check: bool = True) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0 or not check, f"{shlex.join(command)}: {done.stderr.strip()}"
-    return done.stdout
-
-
-def _until(what: str, ready: Callable[[], bool], seconds: float, log: Path | None = None) -> None:
-    end = time.monotonic() + seconds
-    while not ready():
-        tail = log.read_text(errors="replace")[-2000:] if log and log.exists() else ""
-        assert time.monotonic() < end, f"{what}: not within {seconds:.0f} s\n{tail}"
-        time.sleep(0.03)
 
 
 @dataclass(slots=True)
@@ -149,7 +139,7 @@ class Host:
 
     def docker(self, *arguments: str) -> str:
         """Run the docker CLI on its engine, past ssh; its standard output."""
-        return _run("docker", "-H", self.socket, *arguments).strip()
+        return run("docker", "-H", self.socket, *arguments).strip()
 
     def ssh(self, command: str, *, timeout: float = 30) -> str:
         """Run a command on it, as an administrator would; its standard output."""
@@ -160,19 +150,19 @@ class Host:
 
     def inside(self, *command: str) -> str:
         """Run a command in its namespaces, past ssh; its standard output."""
-        return _run("nsenter", "-t", str(self._init()), "-m", "-u", "-i", "-n", "-p", *command).strip()
+        return run("nsenter", "-t", str(self._init()), "-m", "-u", "-i", "-n", "-p", *command).strip()
 
     def kill(self) -> None:
         """Cut it off as a failing machine does: no process says goodbye, its address answers nothing."""
         process, self.process = self.process, None
         if process is None:
             return
-        _run("ip", "-n", self.fleet.id, "link", "delete", self.name, check=False)  # the cable first
+        run("ip", "-n", self.fleet.id, "link", "delete", self.name, check=False)  # the cable first
         with contextlib.suppress(ProcessLookupError, IndexError):
             # The first process of its process namespace: the kernel ends all others with it.
-            os.kill(_child_of(process.pid), signal.SIGKILL)
+            os.kill(child_of(process.pid), signal.SIGKILL)
         process.wait(20)
-        _delete_namespace(self.namespace)
+        delete_namespace(self.namespace)
 
     def restart(self) -> None:
         """Boot it (again): same disk, same host key; what was in memory is gone."""
@@ -205,12 +195,12 @@ class Host:
             assert process.poll() is None, f"{self.name} ended:\n{self.log.read_text(errors='replace')[-2000:]}"
             return ready()
 
-        _until(f"dockerd of {self.name}", lambda: alive(self._docker_answers), seconds, self.log)
-        _until(f"sshd of {self.name}", lambda: alive(self._sshd_answers), seconds, self.log)
+        until(f"dockerd of {self.name}", lambda: alive(self._docker_answers), seconds, self.log)
+        until(f"sshd of {self.name}", lambda: alive(self._sshd_answers), seconds, self.log)
 
     def load(self, archive: Path) -> None:
         """Give it the images of a ``docker save``."""
-        _run("docker", "-H", self.socket, "load", "-q", "-i", str(archive))
+        run("docker", "-H", self.socket, "load", "-q", "-i", str(archive))
 
     def _configure(self) -> None:
         settings = {
@@ -230,19 +220,19 @@ class Host:
 
     def _connect(self) -> None:
         space, switch = self.namespace, self.fleet.id
-        _run("ip", "netns", "add", space)
+        run("ip", "netns", "add", space)
         # A machine keeps its hardware address over a reboot; neighbours would look for a new one for half a minute.
         mac = "02:" + ipaddress.IPv4Address(self.address).packed.hex(":") + ":01"
         peer = ("peer", "name", "eth0", "address", mac, "netns", space)
-        _run("ip", "-n", switch, "link", "add", self.name, "type", "veth", *peer)
-        _run("ip", "-n", switch, "link", "set", self.name, "master", "switch", "up")
+        run("ip", "-n", switch, "link", "add", self.name, "type", "veth", *peer)
+        run("ip", "-n", switch, "link", "set", self.name, "master", "switch", "up")
         for what in (("addr", "add", f"{self.address}/24", "dev", "eth0"), ("link", "set", "eth0", "up")):
-            _run("ip", "-n", space, *what)
-        _run("ip", "-n", space, "link", "set", "lo", "up")
+            run("ip", "-n", space, *what)
+        run("ip", "-n", space, "link", "set", "lo", "up")
 
     def _init(self) -> int:
         assert self.process is not None, f"{self.name} is down"
-        return _child_of(self.process.pid)
+        return child_of(self.process.pid)
 
     def _docker_answers(self) -> bool:
         connection = http.client.HTTPConnection("localhost", timeout=5)
@@ -284,7 +274,7 @@ class Fleet:
             raise UnavailableError(why)
         archive = archive_of(tuple(images))
         HOME.mkdir(mode=0o755, exist_ok=True)
-        _sweep_abandoned()
+        sweep_abandoned()
         fleet = cls._claim(network or os.environ.get(NETWORK))
         try:
             fleet._lay_switch()
@@ -309,13 +299,13 @@ class Fleet:
             name = f"qf{int(network.network_address) >> 8 & 0xFFFF:04x}"
             if any(network.overlaps(other) for other in taken):
                 continue
-            lock = _lock(name)
-            if lock is None:
+            held = lock(name)
+            if held is None:
                 continue
-            _sweep(name)
+            sweep(name)
             folder = HOME / name
             folder.mkdir(mode=0o755)
-            return cls(network, name, folder, lock)
+            return cls(network, name, folder, held)
         raise UnavailableError(f"{wanted or '10.99.0.0/16'} is in use: set {NETWORK} to another /24")
 
     def __enter__(self) -> Fleet:
@@ -359,12 +349,12 @@ class Fleet:
         for host in self:
             with contextlib.suppress(AssertionError, subprocess.SubprocessError):
                 host.kill()
-        _sweep(self.id)
+        sweep(self.id)
         (HOME / f"{self.id}.lock").unlink(missing_ok=True)
         self.lock.close()
 
     def _lay_switch(self) -> None:
-        _run("ip", "netns", "add", self.id)
+        run("ip", "netns", "add", self.id)
         for what in (
             ("link", "set", "lo", "up"),
             # No snooping, no waiting: what is sent arrives at once.
@@ -373,9 +363,9 @@ class Fleet:
             ("link", "add", "outside", "type", "veth", "peer", "name", self.id, "netns", str(os.getpid())),
             ("link", "set", "outside", "master", "switch", "up"),
         ):
-            _run("ip", "-n", self.id, *what)
-        _run("ip", "addr", "add", f"{self.outside}/24", "dev", self.id)
-        _run("ip", "link", "set", self.id, "up")
+            run("ip", "-n", self.id, *what)
+        run("ip", "addr", "add", f"{self.outside}/24", "dev", self.id)
+        run("ip", "link", "set", self.id, "up")
 
     def _each(self, action: Callable[[Host], None]) -> None:
         with ThreadPoolExecutor(len(self.hosts) or 1) as pool:
@@ -387,100 +377,7 @@ def _write_key(path: Path, key: Ed25519PrivateKey) -> None:
     path.chmod(0o600)
 
 
-def _child_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
-
-
 def _used_networks() -> list[ipaddress.IPv4Network]:
-    found = json.loads(_run("ip", "-j", "-4", "addr"))
+    found = json.loads(run("ip", "-j", "-4", "addr"))
     addresses = [a for link in found for a in link["addr_info"]]
     return [ipaddress.IPv4Network(f"{a['local']}/{a['prefixlen']}", strict=False) for a in addresses]
-
-
-# --- what outlives a crash, and how it goes
-
-
-def _lock(name: str) -> IO[str] | None:
-    """Held for as long as the process lives; None where another run has it."""
-    path = HOME / f"{name}.lock"
-    file = path.open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
-            return file
-    except OSError:
-        pass  # held by another run, or by one that ended and removed it just now
-    file.close()
-    return None
-
-
-def _sweep_abandoned() -> None:
-    for path in HOME.glob("qf*.lock"):
-        file = _lock(path.stem)
-        if file is not None:
-            with file:
-                _sweep(path.stem)
-                path.unlink(missing_ok=True)
-
-
-def _sweep(fleet: str) -> None:
-    """Remove every trace of a fleet: processes, namespaces, links, cgroups, mounts, files."""
-    for space in (line.split()[0] for line in _run("ip", "netns", "list").splitlines() if line.strip()):
-        if space == fleet or space.startswith(f"{fleet}-"):
-            _delete_namespace(space)
-    _run("ip", "link", "delete", fleet, check=False)
-    _until(f"cgroups of {fleet}", functools.partial(_remove_cgroups, fleet), 20)
-    for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
-        if line.split()[1].startswith(f"{HOME}/{fleet}/"):
-            _run("umount", "-l", line.split()[1], check=False)
-    shutil.rmtree(HOME / fleet, ignore_errors=True)
-
-
-def _delete_namespace(space: str) -> None:
-    end = time.monotonic() + 20
-    while pids := _run("ip", "netns", "pids", space, check=False).split():
-        assert time.monotonic() < end, f"{space}: processes {pids} do not end"
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
-        time.sleep(0.02)
-    _run("ip", "netns", "delete", space, check=False)
-
-
-def _remove_cgroups(fleet: str) -> bool:
-    root = Path("/sys/fs/cgroup")
-    for top in (path for base in (root, *root.glob("*/")) for path in base.glob(f"{fleet}/")):
-        for folder, _, _ in os.walk(top, topdown=False):
-            try:
-                Path(folder).rmdir()
-            except FileNotFoundError:
-                continue
-            except OSError:
-                return False
-    return True
-
-
-# --- images
-
-
-def archive_of(images: tuple[str, ...]) -> Path | None:
-    """The images as one file for ``docker load``, made once for what their names mean now."""
-    if not images:
-        return None
-    ids = _run("docker", "image", "inspect", "-f", "{{.Id}}", *images)
-    digest = hashlib.sha256(repr((images, ids)).encode()).hexdigest()[:12]
-    path = CACHE / f"fleet-{digest}.tar"
-    if not path.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        _forget_old_archives()
-        unfinished = path.with_suffix(f".{os.getpid()}")
-        _run("docker", "save", "-o", str(unfinished), *images)
-        unfinished.replace(path)
-    return path
-
-
-def _forget_old_archives() -> None:
-    """Keep the last few: they are as large as the images."""
-    archives = sorted(CACHE.glob("fleet-*.tar"), key=lambda path: path.stat().st_mtime)
-    for former in archives[:-3]:
-        former.unlink(missing_ok=True)

@@ -46,6 +46,7 @@ for name, host in plan["hosts"].items():
             init=True,
             envs=[f"VERSION={version}"],
             must_run=False,
+            restart="unless-stopped",
             networks_advanced=[{"name": net.name}],
             opts=pulumi.ResourceOptions(provider=provider, ignore_changes=ignored, delete_before_replace=False),
         )
@@ -231,6 +232,26 @@ def test_a_dead_host_stops_only_what_has_to_change_there(root: Path, fleet: Flee
     stack.down()
 
 
+def test_a_host_that_dies_under_way_is_named_and_the_next_run_goes_on(root: Path, fleet: Fleet) -> None:
+    stack = Stack(root, fleet, {"host1": {"a": "1"}, "host2": {f"b{n}": "1" for n in range(20)}})
+    stack.hosts["host2"]["opts"] += ["-o", "ServerAliveInterval=1"]
+    process = stack.start()
+    while not stack.ids("host2"):
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    fleet["host2"].kill()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"on host2 (root@{fleet['host2'].address}) failed:" in output
+    assert f"Timeout, server {fleet['host2'].address} not responding" in output
+    assert "Traceback" not in output
+    fleet["host2"].restart()
+    stack.up()
+    assert stack.running("host1") == ["a"]
+    assert stack.running("host2") == sorted(f"b{n}" for n in range(20))
+    assert len(fleet["host2"].docker("ps", "-aq").split()) == 20
+
+
 def test_what_a_host_that_left_the_program_held_is_deleted_there(root: Path, fleet: Fleet) -> None:
     stack = Stack(root, fleet, {"host1": {"a": "1"}, "host2": {"b": "1"}})
     stack.up()
@@ -249,6 +270,23 @@ def test_what_a_host_that_left_the_program_held_is_deleted_there(root: Path, fle
     fleet["host2"].restart()
     stack.up()
     assert stack.fleet["host2"].docker("ps", "-aq") == ""
+
+
+def test_a_lost_state_is_made_up_for_by_labels_on_every_host(root: Path, fleet: Fleet) -> None:
+    stack = Stack(root, fleet, {"host1": {"a": "1"}, "host2": {"b": "1"}})
+    stack.up()
+    before = stack.ids("host1") | stack.ids("host2")
+    for file in (root / ".quayside").glob("t.json*"):
+        file.unlink()
+    stack.up()
+    assert stack.ids("host1") | stack.ids("host2") == before
+    assert sum("taken over" in event.detail for event in stack.events) == 4  # two containers, two networks
+    for file in (root / ".quayside").glob("t.json*"):
+        file.write_text("{")
+    stack.down()
+    for name in ("host1", "host2"):
+        assert fleet[name].docker("ps", "-aq") == ""
+        assert fleet[name].docker("network", "ls", "-q", "-f", f"name={stack.project}") == ""
 
 
 def test_a_container_that_moves_is_made_there_before_it_goes_here(root: Path, fleet: Fleet) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts.fleet import HOME, Fleet, archive_of, missing
+from tests.hosts.fleet import Fleet, missing
+from tests.hosts.fleet_remains import HOME, archive_of
 from tests.hosts.shop import IMAGES, ROOT
 
 pytestmark = pytest.mark.docker
