@@ -13,7 +13,9 @@ from rehearsal.providers import StepError
 from rehearsal.values import Properties, has_unknown, items_of, mapping, members_of, revealed, sequence
 
 DOCKER_PROVIDER: Final = "pulumi:providers:docker"
-_TAKEN: Final = frozenset({"host", "sshOpts", "registryAuth", "disableDockerDaemonCheck", "version"})
+_TAKEN: Final = frozenset(
+    {"host", "sshOpts", "registryAuth", "disableDockerDaemonCheck", "version", "pluginDownloadURL"}
+)
 _LOGIN: Final = frozenset({"address", "username", "password", "authDisabled", "configFile", "configFileContent"})
 _DOCKER_HUB: Final = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 

@@ -171,6 +171,8 @@ def _indented(text: str) -> str:
 
 
 def _advice(said: str) -> str:
+    if "ssh: not found" in said:
+        return "install the ssh client (package openssh-client)"
     if "Host key verification failed" in said or "IDENTIFICATION HAS CHANGED" in said:
         return (
             "what answered does not hold the pinned host key: if the host was rebuilt, pin its new key"

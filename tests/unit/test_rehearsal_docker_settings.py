@@ -122,3 +122,11 @@ def test_a_refusal_has_sshs_own_words_and_what_to_do(fake_ssh: Path, said: str, 
     assert words.startswith("-o ControlMaster=no -o ControlPath=none -o ControlPersist=no -i my key -o BatchMode=yes")
     assert words.endswith(f"-N -T -L {fake_ssh}/1.sock:/var/run/docker.sock -l deploy -p 2222 -- 10.99.0.11\n")
     tunnel.close()
+
+
+def test_without_an_ssh_client_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for tool in ("sh", "rm", "rmdir"):
+        (tmp_path / tool).symlink_to(f"/bin/{tool}")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(TunnelError, match=r"ssh: not found\n.*openssh-client"):
+        Tunnel(parse_url(URL), [], tmp_path, 1).open()
