@@ -26,7 +26,8 @@ global
     fd-hard-limit 50000
     # Ends every connection of an old worker, so only as a last resort: a release waits for what it retires itself.
     hard-stop-after 24h
-    mworker-max-reloads 50
+    # A release reloads up to three times: for what it accepts, the switch, and names that go.
+    mworker-max-reloads 150
     stats socket ipv4@127.0.0.1:{STATS_PORT} level admin
 
 defaults
@@ -202,7 +203,7 @@ def _internal(plan: Plan, routed: Sequence[ServicePlan]) -> Iterable[str]:
             continue
         name = service.name
         yield f"    acl to_{name} var(txn.host) -m str {name}"
-        yield f"    acl uses_{name} src {' '.join(callers)}"
+        yield from _callers_acl(service, callers)
         yield f"    use_backend svc_{name} if to_{name} uses_{name}"
     yield "    default_backend not_in_uses"
     yield ""
@@ -216,6 +217,11 @@ def _caller_ranges(plan: Plan, service: ServicePlan) -> Sequence[str]:
     return [subnet.containers for subnet in subnets if subnet is not None]
 
 
+def _callers_acl(service: ServicePlan, callers: Sequence[str]) -> Iterable[str]:
+    """One line a caller: a release merges the old lines with the new ones (``union`` in edge_common.sh)."""
+    return (f"    acl uses_{service.name} src {caller}" for caller in callers)
+
+
 def _tcp_frontend(plan: Plan, service: ServicePlan) -> Iterable[str]:
     callers = _caller_ranges(plan, service)
     if service.settings.protocol != "tcp" or not callers:
@@ -224,7 +230,8 @@ def _tcp_frontend(plan: Plan, service: ServicePlan) -> Iterable[str]:
     yield "    mode tcp"
     yield "    option tcplog"
     yield f"    bind :{service.settings.port}"
-    yield f"    tcp-request connection reject unless {{ src {' '.join(callers)} }}"
+    yield from _callers_acl(service, callers)
+    yield f"    tcp-request connection reject unless uses_{service.name}"
     yield "    timeout client 24h"
     yield "    option clitcpka"
     yield f"    default_backend svc_{service.name}"

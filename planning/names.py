@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,8 +10,18 @@ EDGE = "edge"
 LABEL_STACK = "dev.quayside.stack"
 LABEL_SERVICE = "dev.quayside.service"
 LABEL_ROLE = "dev.quayside.role"
+ROLE_STATEFUL = "stateful"
+ROLE_FILES = "files"
 LABEL_SLOT = "dev.quayside.slot"
 LABEL_URLS = "dev.quayside.urls"
+
+
+def folder_key(folder: str) -> str:
+    """A folder as part of a name: no two folders have the same, and Docker takes it."""
+    return re.sub(r"[^A-Za-z0-9.]", lambda found: _KEYS.get(found[0], f"_x{ord(found[0]):02X}_"), folder)
+
+
+_KEYS = {"/": "-", "-": "_d", "_": "_u"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from planning import placement, references, routes, subnets
+from planning.collect import collect
 from planning.names import EDGE, Naming
 from planning.order import creation_order
 from planning.rendering import Rendered, RenderedFile, render
@@ -16,8 +16,6 @@ from planning.weights import weights
 from settings.problems import ConfigError, Problem
 from settings.service import Service
 from settings.stack import Stack
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +101,7 @@ def plan(stack: Stack, sources: Mapping[str, str]) -> Plan:
     public = routes.table(services, stack.domain)
     problems += routes.check_routes(public)
     order = collect(
-        problems, lambda: creation_order({name: known_after(s, services) for name, s in services.items()}), ()
+        problems, lambda: creation_order({name: _known_after(s, services) for name, s in services.items()}), ()
     )
     naming = Naming(project=stack.project, stack=stack.name)
     given = collect(problems, lambda: subnets.allocate(stack.subnets, naming.key, [EDGE, *services]), {})
@@ -126,15 +124,7 @@ def plan(stack: Stack, sources: Mapping[str, str]) -> Plan:
     )
 
 
-def collect(problems: list[Problem], decide: Callable[[], T], otherwise: T) -> T:
-    try:
-        return decide()
-    except ConfigError as error:
-        problems += error.problems
-        return otherwise
-
-
-def known_after(service: Service, services: Mapping[str, Service]) -> Sequence[str]:
+def _known_after(service: Service, services: Mapping[str, Service]) -> Sequence[str]:
     return [name for name in service.after if name in services]
 
 

@@ -20,11 +20,15 @@ def deploy(root: Path) -> Mapping[str, object]:
                 from platforms import local
 
                 return local.build(loaded)
+            case "aws":
+                from platforms import aws
+
+                return aws.build(loaded)
             case cloud:
                 raise ConfigError(
                     [
                         Problem(
-                            "quayside:cloud", f'"{cloud}" is not built yet', "set it to local; aws and hetzner are next"
+                            "quayside:cloud", f'"{cloud}" is not built yet', "set it to local or aws; hetzner is next"
                         )
                     ]
                 )

@@ -12,10 +12,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from quayside import docker_engine, lifecycle, observe, pulumi_cli
+from quayside import aws, docker_engine, lifecycle, observe, pulumi_cli
 from quayside.shell import CommandError
+from quayside.status import show
 from rehearsal.errors import RehearsalError
-from rehearsal.secrets import ensure_passphrase, set_secret
+from rehearsal.secrets import ensure_passphrase, is_passphrase_given, set_secret
 from settings.problems import ConfigError
 
 StackOption = Annotated[str, typer.Option("--stack", "-s", help="Which Pulumi.<stack>.yaml.")]
@@ -53,6 +54,10 @@ def down(
 def status(stack: StackOption = "local") -> None:
     """Services, healthy replicas, images, memory and addresses."""
     where = lifecycle.project(stack, Path.cwd())
+    if where.cloud == "aws":
+        found = aws.deployed(where.root, where.stack)
+        show(aws.rows(found, aws.clients(found.region)), _console())
+        return
     docker_engine.require()
     lifecycle.show(where, _console())
 
@@ -66,6 +71,10 @@ def logs(
 ) -> None:
     """The logs of every replica, merged, each line with its replica's name."""
     where = lifecycle.project(stack, Path.cwd())
+    if where.cloud == "aws":
+        found = aws.deployed(where.root, where.stack)
+        aws.logs(found, aws.clients(found.region), service, follow=follow, tail=tail)
+        return
     docker_engine.require()
     observe.logs(where.key, service, follow=follow, tail=tail)
 
@@ -78,6 +87,10 @@ def execute(
 ) -> None:
     """Run a command in a service's first running replica. Its exit code is passed on."""
     where = lifecycle.project(stack, Path.cwd())
+    if where.cloud == "aws":
+        found = aws.deployed(where.root, where.stack)
+        aws.execute(found, aws.clients(found.region), service, command)
+        return
     docker_engine.require()
     observe.execute(where.key, service, command)
 
@@ -101,7 +114,8 @@ def secret(
     if pulumi_cli.available():
         pulumi_cli.set_secret(where.root, stack, key, value)
     else:
-        set_secret(where.root / f"Pulumi.{stack}.yaml", f"quayside:secrets.{key}", value, passphrase)
+        file, path = where.root / f"Pulumi.{stack}.yaml", f"quayside:secrets.{key}"
+        set_secret(file, path, value, passphrase, beside=not is_passphrase_given())
     typer.echo(f"Pulumi.{stack}.yaml has {key}, encrypted. The next `make up` brings it to the services that use it.")
 
 

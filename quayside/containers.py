@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,16 @@ def of_stack(stack: str) -> list[Container]:
     # A `files` container only carries files into a volume, and never runs.
     members = (each for each in map(_read, found) if each.role in ROLES)
     return sorted(members, key=lambda each: (each.service, each.slot, each.name))
+
+
+def start_stopped(stack: str, say: Callable[[str], None]) -> None:
+    """Start what somebody stopped by hand. Docker itself starts whatever ends; pulumi looks at neither."""
+    for container in of_stack(stack):
+        if container.state == "exited":
+            done = run(["docker", "start", container.id], timeout=60)
+            if done.returncode:
+                raise CommandError(f"{container.name} is stopped and does not start: {last_line(done.stderr)}")
+            say(f"{container.slot} was stopped: started again")
 
 
 def _read(found: Mapping[str, Any]) -> Container:

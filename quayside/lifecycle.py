@@ -41,6 +41,23 @@ class Project:
         """The folder for all that is made here and not in git."""
         return self.root / ".quayside"
 
+    @property
+    def cloud(self) -> str:
+        """What the stack's file says; the program itself checks it."""
+        try:
+            document: Any = yaml.safe_load((self.root / f"Pulumi.{self.stack}.yaml").read_text())
+            return str(document["config"]["quayside:cloud"])
+        except (OSError, yaml.YAMLError, KeyError, TypeError):
+            return "local"
+
+    def on_this_machine(self, goal: str) -> None:
+        """Refuse what `make` does only for a stack on this machine: a cloud's state belongs where the team keeps it."""
+        if self.cloud == "aws":
+            raise CommandError(
+                f"stack {self.stack} is on AWS: run `pulumi {goal} --stack {self.stack}`, in the backend that you "
+                f"are logged in to\n    `python -m rehearsal {self.stack}` previews it with no account"
+            )
+
 
 def project(stack: str, start: Path) -> Project:
     """The project of the folder one is in."""
@@ -66,6 +83,7 @@ def up(where: Project, console: Console) -> None:
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    where.on_this_machine("up")
     rehearsal = importlib.import_module("rehearsal")  # the SDKs take a second to import: only where they are needed
     secrets = importlib.import_module("rehearsal.secrets")
     began = time.monotonic()
@@ -75,10 +93,12 @@ def up(where: Project, console: Console) -> None:
     plan = preflight.planned(rehearsal.rehearse(where.stack, where.root).resources)
     docker_engine.ensure(where.state, say)
     preflight.check_ports(plan, where.key)
+    preflight.check_subnets(plan, where.key)
     preflight.check_memory(plan, where.key, say)
     images.ensure(plan.images, where.state / "images", say)
     tell = progress.printer(say)
     if by == BY_PULUMI:
+        containers.start_stopped(where.key, say)
         done = pulumi_cli.up(where.root, where.stack, tell)
     else:
         done = rehearsal.apply(where.stack, where.root, progress=tell)
@@ -96,6 +116,7 @@ def down(where: Project, console: Console, *, volumes: bool) -> None:
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    where.on_this_machine("destroy")
     rehearsal = importlib.import_module("rehearsal")
     docker_engine.require()
     began = time.monotonic()
@@ -138,11 +159,14 @@ def show(where: Project, console: Console, *, settle: float = 0.0) -> None:
 
 
 def engine(where: Project) -> str:
-    """Who applies this stack: pulumi where it is on PATH. What one has applied, the other does not take over."""
+    """Who applies this stack: pulumi where it is on PATH. What one has applied, the other does not take over.
+
+    The volumes that `down` keeps bind nobody: each of the two takes a volume of the stack as it finds it.
+    """
     rehearsal = importlib.import_module("rehearsal")
     state: Any = rehearsal.engine_state(where.stack, where.root)
-    by_rehearsal = state is not None and not state.empty
-    by_pulumi = pulumi_cli.applied(where.root, where.stack)
+    by_rehearsal = state is not None and not _only_data(state)
+    by_pulumi = pulumi_cli.applied(where.root, where.stack, data=False)
     if pulumi_cli.available():
         if by_rehearsal:
             raise CommandError(
@@ -155,6 +179,11 @@ def engine(where: Project) -> str:
             f"{where.key} was applied by pulumi, which is not on PATH any more\n    install it, then run this again"
         )
     return BY_REHEARSAL
+
+
+def _only_data(state: Any) -> bool:
+    entries = [*state.live.values(), *state.pending]
+    return all(entry.protect and entry.type == preflight.VOLUME for entry in entries)
 
 
 def _changed(changes: Mapping[str, int]) -> bool:

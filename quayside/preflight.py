@@ -1,19 +1,22 @@
-"""What can be known before the first container is made: the edge's port, the host's memory, the images needed."""
+"""What can be known before the first container is made: port, memory and images, and networks that stand in the way."""
 
 from __future__ import annotations
 
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from planning.names import LABEL_STACK
 from quayside.shell import CommandError, run
 from settings.problems import ConfigError, Problem
 
 CONTAINER = "docker:index/container:Container"
+NETWORK = "docker:index/network:Network"
 IMAGE = "docker:index/remoteImage:RemoteImage"
+VOLUME = "docker:index/volume:Volume"
 MIB = 1024**2
 
 
@@ -28,17 +31,22 @@ class Planned:
     """Bytes, all limits together."""
     surge: int
     """Bytes a release of everything takes beside that."""
+    subnets: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Network → its subnet."""
 
 
 def planned(resources: Iterable[Mapping[str, Any]]) -> Planned:
     """Read the plan off the rehearsal's resources."""
     images: list[str] = []
     ports: list[tuple[str, int]] = []
+    subnets: dict[str, str] = {}
     memory = surge = 0
     for resource in resources:
         inputs: Mapping[str, Any] = resource["inputs"]
         if resource["type"] == IMAGE:
             images.append(str(inputs["name"]))
+        if resource["type"] == NETWORK and (ipam := inputs.get("ipamConfigs")):
+            subnets[str(inputs["name"])] = str(ipam[0]["subnet"])
         if resource["type"] != CONTAINER:
             continue
         images.append(str(inputs["image"]))
@@ -48,7 +56,7 @@ def planned(resources: Iterable[Mapping[str, Any]]) -> Planned:
             surge += limit
         ports += [(str(port.get("ip") or "0.0.0.0"), int(port["external"])) for port in inputs.get("ports") or ()]  # noqa: S104
     known = (image for image in images if image and not image.startswith("sha256:"))
-    return Planned(tuple(dict.fromkeys(known)), tuple(ports), memory, surge)
+    return Planned(tuple(dict.fromkeys(known)), tuple(ports), memory, surge, subnets)
 
 
 def check_ports(plan: Planned, stack: str) -> None:
@@ -64,6 +72,34 @@ def check_ports(plan: Planned, stack: str) -> None:
     ]
     if problems:
         raise ConfigError(problems)
+
+
+def check_subnets(plan: Planned, stack: str) -> None:
+    """No network has to change its subnet: Docker cannot change one, nor remove it while containers are in it."""
+    listing = ["docker", "network", "ls", "--quiet", "--filter", f"label={LABEL_STACK}={stack}"]
+    ids = run(listing, timeout=20).stdout.split()
+    if not ids:
+        return
+    form = "{{.Name}} {{range .IPAM.Config}}{{.Subnet}}{{end}} {{len .Containers}}"
+    rows = [
+        line.split() for line in run(["docker", "network", "inspect", "-f", form, *ids], timeout=20).stdout.splitlines()
+    ]
+    moved = sorted(
+        (name, subnet) for name, subnet, used in rows if used != "0" and plan.subnets.get(name, subnet) != subnet
+    )
+    if moved:
+        name, subnet = moved[0]
+        others = f", and {len(moved) - 1} more would change" if len(moved) > 1 else ""
+        raise ConfigError(
+            [
+                Problem(
+                    "quayside:subnets",
+                    f"network {name} has {subnet} and should get {plan.subnets[name]}{others}; "
+                    "a network that is in use cannot be changed",
+                    "set it back, or run `make down` (volumes are kept) and then `make up`",
+                )
+            ]
+        )
 
 
 def taken_by(address: str, port: int, stack: str) -> str | None:

@@ -19,6 +19,7 @@ import yaml
 
 from quayside.shell import CommandError, found, run
 from rehearsal.events import Applied, Event
+from rehearsal.secrets import is_passphrase_given, keep_salt, kept_salt, put_sealed
 
 Progress = Callable[[Event], None]
 
@@ -32,6 +33,7 @@ STEPS: Mapping[str, str] = {
     "import": "create",
 }
 COMMAND = "command:local:Command"
+VOLUME = "docker:index/volume:Volume"
 ANSI = re.compile(r"\x1b\[[0-9;]*m|<\{%[a-z]+%\}>")
 
 
@@ -54,17 +56,25 @@ def environment(root: Path) -> dict[str, str]:
     return env
 
 
-def applied(root: Path, stack: str) -> bool:
-    """Whether the file backend has resources of the stack."""
+def applied(root: Path, stack: str, *, data: bool = True) -> bool:
+    """Whether the file backend has resources of the stack; with `data=False`, others than the volumes `down` keeps."""
     for file in (root / ".quayside" / "pulumi" / ".pulumi" / "stacks").rglob(f"{stack}.json"):
         try:
             checkpoint: dict[str, Any] = json.loads(file.read_text())["checkpoint"]
         except (OSError, ValueError, KeyError):
             return True  # unreadable is no proof of empty
         latest: dict[str, Any] = checkpoint.get("latest") or {}
-        if latest.get("resources"):
+        resources: list[dict[str, Any]] = latest.get("resources") or []
+        if any(data or _runs(resource) for resource in resources):
             return True
     return False
+
+
+def _runs(resource: Mapping[str, Any]) -> bool:
+    """Whether it is more than a kept volume, or what such a volume's own entry needs: components and providers."""
+    if not resource.get("custom") or str(resource["type"]).startswith("pulumi:"):
+        return False
+    return not (resource["type"] == VOLUME and resource.get("protect"))
 
 
 def up(root: Path, stack: str, progress: Progress) -> Applied:
@@ -116,12 +126,12 @@ def prepare(root: Path, stack: str) -> Path:
             source.write_bytes(before)
     if done.returncode:
         raise CommandError(f"`pulumi stack select {stack}` failed: {_clean(done.stderr)}")
-    salt_file = state / f"{stack}.salt"
     salt = _salt(before)
     if salt is None:
-        salt = _salt(after) or (salt_file.read_text().strip() if salt_file.is_file() else None)
+        # The first one stays: with it, secrets may have been encrypted before there was a pulumi.
+        salt = kept_salt(root, stack) or _salt(after)
         if salt is not None:
-            salt_file.write_text(f"{salt}\n")
+            keep_salt(root, stack, salt)
     copy = state / f"Pulumi.{stack}.yaml"
     text = before.decode()
     if salt is not None and _salt(before) is None:
@@ -152,26 +162,21 @@ def release_stale_lock(root: Path, stack: str) -> None:
 
 
 def set_secret(root: Path, stack: str, key: str, value: str) -> None:
-    """`pulumi config set --secret`, with the value on stdin so that no process list shows it."""
-    done = run(
-        [
-            "pulumi",
-            "config",
-            "set",
-            "--secret",
-            "--path",
-            f"quayside:secrets.{key}",
-            "--stack",
-            stack,
-            "--non-interactive",
-        ],
-        stdin=value,
-        env=environment(root),
-        cwd=root,
-        timeout=60,
-    )
+    """`pulumi config set --secret`, with the value on stdin so that no process list shows it.
+
+    It is set in the copy that `prepare` makes, where the salt is, and only the encrypted value goes into the stack
+    file. A passphrase that others have, too, needs the salt there as well, or they could not read what they pull.
+    """
+    copy = prepare(root, stack)
+    command = ["pulumi", "config", "set", "--secret", "--path", f"quayside:secrets.{key}"]
+    command += ["--stack", stack, "--config-file", str(copy), "--non-interactive"]
+    done = run(command, stdin=value, env=environment(root), cwd=root, timeout=60)
     if done.returncode:
         raise CommandError(f"`pulumi config set` failed: {_clean(done.stderr)}")
+    written: dict[str, Any] = yaml.safe_load(copy.read_bytes())
+    sealed = str(written["config"]["quayside:secrets"][key]["secure"])
+    salt = str(written.get("encryptionsalt") or "") if is_passphrase_given() else ""
+    put_sealed(root / f"Pulumi.{stack}.yaml", f"quayside:secrets.{key}", sealed, salt or None)
 
 
 def _stream(root: Path, arguments: list[str], progress: Progress) -> Applied:

@@ -78,13 +78,24 @@ def _args_class(token: str) -> type | None:
     sdk = f"pulumi_{package.replace('-', '_')}"
     if sdk not in sys.modules:  # not used by the program through an SDK: nothing to check against
         return None
+    return _load_args(sdk, module, name)
+
+
+@lru_cache(maxsize=512)
+def _load_args(sdk: str, module: str, name: str) -> type | None:
     inner = module.partition("/")[0]
-    path = sdk if inner in ("index", "") else f"{sdk}.{inner.replace('/', '.')}"
+    path = sdk if inner in ("index", "") else f"{sdk}.{inner}"
     try:
-        cls: Any = getattr(importlib.import_module(path), f"{name}Args", None)
+        package = importlib.import_module(path)
     except ImportError:
         return None
-    return cls if isinstance(cls, type) and _pulumi_types.is_input_type(cls) else None
+    # Where an object nested in another resource has the name (BucketVersioning's Args, Bucket's `versioning`), the
+    # resource's own are called InitArgs.
+    for ending in ("InitArgs", "Args"):
+        cls: Any = getattr(package, f"{name}{ending}", None)
+        if isinstance(cls, type) and _pulumi_types.is_input_type(cls):
+            return cls
+    return None
 
 
 @lru_cache(maxsize=512)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import yaml
 
 from rehearsal.errors import RehearsalError
-from rehearsal.secrets import Crypter, find_passphrase
+from rehearsal.secrets import Crypter, find_passphrase, kept_salt
 from rehearsal.values import SHOWN_SECRET, mapping, sequence
 
 
@@ -43,8 +44,8 @@ def read_stack(root: Path, stack: str) -> StackConfig:
     config = mapping({} if given is None else given)
     if config is None:
         raise RehearsalError(f"{stack_file.name}: config: should be a mapping, got {given!r}")
-    salt = data.get("encryptionsalt")
-    closed = _Opener(root, str(salt) if salt else None)
+    salt = str(data.get("encryptionsalt") or "") or kept_salt(root, stack)
+    closed = _Opener(root, salt)
     values: dict[str, str] = {}
     secret_keys: list[str] = []
     unread: list[str] = []
@@ -57,9 +58,7 @@ def read_stack(root: Path, stack: str) -> StackConfig:
         values[full] = _as_text(plain)
     for key, default in _project_defaults(project_file, project).items():
         values.setdefault(key, default)
-    return StackConfig(
-        root, project, stack, values, tuple(secret_keys), str(salt) if salt else None, tuple(unread), closed.why
-    )
+    return StackConfig(root, project, stack, values, tuple(secret_keys), salt, tuple(unread), closed.why)
 
 
 def project_name(root: Path) -> str:
@@ -144,9 +143,26 @@ def _project_defaults(project_file: Path, project: str) -> dict[str, str]:
     return defaults
 
 
+_BOOL = "tag:yaml.org,2002:bool"
+
+
+class _Loader(yaml.SafeLoader):
+    """The CLI's reader is a newer one than PyYAML: `on: fargate` and `answer: yes` are text to it."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  # PyYAML's own protocol
+        first: [(tag, pattern) for tag, pattern in found if tag != _BOOL]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_BOOL_TEXT = re.compile("(?:true|True|TRUE|false|False|FALSE)$")
+_resolvers: Any = _Loader  # PyYAML has no types
+_resolvers.add_implicit_resolver(_BOOL, _BOOL_TEXT, list("tTfF"))
+
+
 def _load(path: Path) -> dict[str, Any]:
     try:
-        loaded: Any = yaml.safe_load(path.read_text())
+        loaded: Any = yaml.load(path.read_text(), _Loader)  # noqa: S506  # a SafeLoader
     except yaml.YAMLError as error:
         mark: Any = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""

@@ -138,6 +138,15 @@ class ContainerProvider:
         return None
 
 
+def is_kept_running(inputs: Properties) -> bool:
+    """Whether nobody but a person can have stopped it for good: Docker starts it again whenever it ends by itself."""
+    return bool(inputs.get("start", True)) and inputs.get("restart") in ("always", "unless-stopped")
+
+
+def start(client: Any, id_: str) -> None:
+    asked("start", lambda: client.start(id_))
+
+
 def remove_container(client: Any, id_: str, grace: int | None, *, volumes: bool) -> None:
     """Stop within `grace` seconds (None: kill at once), then remove. One that is gone already is fine."""
     try:

@@ -276,12 +276,17 @@ class _Run:
             self.work.report.note(found.type, found.name, "is gone from the engine: made again")
             entry, _ = self._create(provider, step, found, draft, None)
             return _verb(found.type, "create"), entry, ""
+        stopped = (old.host, old.id) in self.work.stopped and docker.is_kept_running(step.inputs)
+        if stopped:
+            docker.start(self.work.hosts.client(old.host), old.id)
         changed = moved is not None and dict(moved) != revealed(old.outputs)
         outputs = _marked(found, draft.inputs, moved) if changed and moved is not None else old.outputs
         entry = replace(draft, id=old.id, inputs=old.inputs, outputs=outputs, host=old.host)
         if entry != old:
             with self.work.state.change():
                 self.work.state.live[found.urn] = entry
+        if stopped:
+            return "update", entry, "was stopped: started again"
         return ("update", entry, "the name means another image now") if changed else ("same", entry, "")
 
     def _draft(self, found: Registration, inputs: Properties) -> Entry:
@@ -319,6 +324,8 @@ class _Run:
             work.report.note(entry.type, entry.name, "is no longer in the program, and stays: it is protected")
         removal.remove_strays(work)
         removal.delete_all(work, [*work.state.pending, *(entry for entry in gone if not entry.protect)])
+        if not work.failures:
+            removal.sweep(work)
 
     # --- destroy
 
@@ -326,7 +333,7 @@ class _Run:
         work = self.work
         self._load(required=False)
         survey.know_engines(work)
-        looked = survey.look(work, self._hosts_of_state())
+        survey.look(work, self._hosts_of_state())
         entries = work.entries
         kept = [entry for entry in entries if entry.type == docker.VOLUME and entry.protect and not volumes]
         stuck = [entry for entry in entries if entry.protect and entry.type != docker.VOLUME]
@@ -337,7 +344,7 @@ class _Run:
             removal.delete_all(work, [entry for entry in entries if all(entry is not k for k in kept)])
             removal.remove_strays(work)
             if not work.failures:
-                removal.remove_labelled(work, looked, volumes=volumes)
+                removal.remove_labelled(work, volumes=volumes)
         for entry in kept:
             work.report.note(entry.type, entry.name, f"volume {entry.id} is kept with its data")
         if work.failures:

@@ -29,11 +29,20 @@ class Outcome:
 Handler = Callable[[Registration], Outcome]
 
 
+Caller = Callable[[str, Mapping[str, Any], str], Mapping[str, Any] | None]
+"""A data source's token, arguments and provider to its result; None where nobody taught it."""
+
+
 class _NoMocks(mocks.Mocks):
-    """The monitor below answers every request itself; data-source calls get their own arguments back."""
+    """The monitor below answers every request itself. A data source that nobody taught gets its arguments back."""
+
+    def __init__(self, call: Caller | None) -> None:
+        self._call = call
 
     def call(self, args: Any) -> Any:
-        return dict(args.args), None
+        given: dict[str, Any] = dict(args.args)
+        known = self._call(str(args.token), given, str(args.provider)) if self._call else None
+        return given if known is None else dict(known)
 
     def new_resource(self, args: Any) -> tuple[str | None, dict[str, Any]]:
         return f"{args.name}-id", dict(args.inputs)
@@ -42,8 +51,8 @@ class _NoMocks(mocks.Mocks):
 class RecordingMonitor(mocks.MockMonitor):
     """Records every registration and lets `handle` decide what the resource's outputs are."""
 
-    def __init__(self, project: str, stack: str, handle: Handler) -> None:
-        super().__init__(_NoMocks())
+    def __init__(self, project: str, stack: str, handle: Handler, call: Caller | None = None) -> None:
+        super().__init__(_NoMocks(call))
         self.project = project
         self.stack = stack
         self.recorded: list[Registration] = []

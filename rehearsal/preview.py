@@ -12,6 +12,7 @@ from rehearsal.monitor import Outcome, RecordingMonitor
 from rehearsal.program import run_program
 from rehearsal.record import Registration
 from rehearsal.simulate import simulate
+from rehearsal.simulate_aws import Aws
 from rehearsal.values import Properties, items_of, shown
 
 
@@ -56,17 +57,18 @@ def rehearse(stack: str, root: Path) -> Report:
 
 
 def rehearse_config(config: StackConfig) -> Report:
-    problems: list[Finding] = []
+    problems: list[Finding] = _region_problems(config)
+    aws = Aws(str(config.values.get("aws:region", "")))
 
     def handle(found: Registration) -> Outcome:
         """A wrong input is reported, and is no output: the SDK itself would stumble over its type."""
-        findings = check(found)
+        findings = _findings(found)
         problems.extend(findings)
-        outcome = simulate(found)
+        outcome = simulate(found, aws)
         wrong = {finding.key for finding in findings}
         return replace(outcome, outputs={key: value for key, value in outcome.outputs.items() if key not in wrong})
 
-    monitor = RecordingMonitor(config.project, config.stack, handle)
+    monitor = RecordingMonitor(config.project, config.stack, handle, aws.call)
     log = run_program(config, monitor, preview=True)
     recorded = sorted(monitor.recorded, key=lambda found: found.urn)
     problems.sort()
@@ -80,3 +82,24 @@ def rehearse_config(config: StackConfig) -> Report:
         values = "1 secret value is" if count == 1 else f"{count} secret values are"
         notes.append(f"{values} shown by a placeholder: {config.why} ({', '.join(config.unread)})")
     return Report(config.project, config.stack, tuple(recorded), tuple(problems), monitor.outputs, tuple(notes))
+
+
+def _findings(found: Registration) -> list[Finding]:
+    """What the SDK's types say, and for AWS what AWS says; once where both find the same."""
+    findings = check(found)
+    if not found.type.startswith("aws:"):
+        return findings
+    from rehearsal.aws_checks import check_aws  # brings AWS's models: only for a stack that has use for them
+
+    known = {finding.path for finding in findings}
+    return findings + [finding for finding in check_aws(found) if finding.path not in known]
+
+
+def _region_problems(config: StackConfig) -> list[Finding]:
+    """The default provider is no registration, so that the stack's own setting is looked at."""
+    region = config.values.get("aws:region")
+    if not region:
+        return []
+    from rehearsal.aws_models import regions
+
+    return [] if region in regions() else [Finding("aws:region", f"should be a region of AWS, got {region!r}")]

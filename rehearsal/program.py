@@ -71,6 +71,7 @@ def run_program(config: StackConfig, monitor: RecordingMonitor, *, preview: bool
 
 
 def _run(config: StackConfig, monitor: RecordingMonitor, logger: logging.Logger, preview: bool) -> None:
+    pending, guard = set[Any](), threading.Lock()
     _settings.configure(
         mocks.MockSettings(
             monitor=monitor,
@@ -83,27 +84,43 @@ def _run(config: StackConfig, monitor: RecordingMonitor, logger: logging.Logger,
             dry_run=preview,
             legacy_apply_enabled=False,
             callbacks=None,
-            outputs=set[Any](),
-            lock=threading.Lock(),
+            outputs=pending,
+            lock=guard,
             package_refs=dict[str, Any](),
             base_providers_by_ref=dict[str, Any](),
         )
     )
     set_all_config(dict(config.values), list(config.secret_keys))
     with contextlib.chdir(config.root), _import_root(config.root):
-        asyncio.run(_host(config.root / "__main__.py"))
+        asyncio.run(_host(config.root / "__main__.py", pending, guard))
 
 
-async def _host(program: Path) -> None:
+async def _host(program: Path, pending: set[Any], guard: threading.Lock) -> None:
     loop = asyncio.get_running_loop()
     # Every registration blocks a thread for as long as it takes, and the default pool holds six on two cores.
     loop.set_default_executor(ThreadPoolExecutor(_PARALLEL, thread_name_prefix="resource"))
     loop.set_exception_handler(lambda _loop, _context: None)  # the first failure is raised; its echoes are noise
 
-    def start() -> None:
+    async def start() -> None:
         runpy.run_path(str(program), run_name="__main__")
+        await _settle(pending, guard)
 
     await _stack.run_in_stack(start)
+
+
+async def _settle(pending: set[Any], guard: threading.Lock) -> None:
+    """Wait for the program's outputs before the SDK does, which looks at all of them again for each that is done.
+
+    That is the square of their number: minutes for some thousand resources. A failure is left to the SDK to raise.
+    """
+    while True:
+        with guard:
+            waiting = [task for task in pending if not task.done()]
+        if not waiting:
+            return
+        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_EXCEPTION)
+        if any(task.cancelled() or task.exception() is not None for task in done):
+            return
 
 
 @contextlib.contextmanager

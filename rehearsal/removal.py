@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from planning.names import LABEL_ROLE
+from planning.names import LABEL_ROLE, ROLE_FILES, ROLE_STATEFUL
 from rehearsal import docker_provider as docker
 from rehearsal.events import Event
 from rehearsal.providers import StepError
@@ -85,20 +85,49 @@ def remove_strays(work: Work) -> None:
             list(pool.map(remove, strays))
 
 
-def remove_labelled(work: Work, hosts: Iterable[str], *, volumes: bool) -> None:
-    """Networks and volumes on these engines that no state knew."""
-    known = {entry.id for entry in work.state.live.values()}
-    for host in hosts:
+def sweep(work: Work) -> None:
+    """Networks and volumes of files that a killed run made and never wrote down. Data is never among them."""
+    for host in sorted(work.looked):
+        for network in _unknown(work, host, "networks"):
+            _sweep_one(work, docker.NETWORK, str(network["Name"]), str(network["Id"]), host)
+        for volume in _unknown(work, host, "volumes"):
+            if volume["Labels"].get(LABEL_ROLE) == ROLE_FILES:
+                _sweep_one(work, docker.VOLUME, str(volume["Name"]), str(volume["Name"]), host)
+
+
+def _sweep_one(work: Work, type_: str, name: str, id_: str, host: str) -> None:
+    client = work.hosts.client(host)
+    try:
+        if type_ == docker.NETWORK:
+            docker.remove_network(client, id_, name)
+        else:
+            docker.remove_volume(client, id_)
+    except StepError as error:
+        work.report.note(type_, name, f"is left over from an interrupted run, and stays: {error}")
+        return
+    work.report(Event("delete", type_, name, "left over from an interrupted run"))
+
+
+def _unknown(work: Work, host: str, what: str) -> list[dict[str, Any]]:
+    """What the rehearsal made for this stack, and no state knows."""
+    ours = [one for one in labelled(work, host, what) if docker.INPUTS_LABEL in one["Labels"]]
+    if what == "networks":  # by id alone: two providers may name one engine differently
+        ids = {entry.id for entry in work.entries}
+        return [one for one in ours if str(one["Id"]) not in ids]
+    known = {(entry.host, entry.id) for entry in work.entries}
+    return [one for one in ours if (host, str(one["Name"])) not in known]
+
+
+def remove_labelled(work: Work, *, volumes: bool) -> None:
+    """Networks and volumes that no state knew, on every engine that answers."""
+    for host in sorted(work.looked):
         client = work.hosts.client(host)
-        for network in labelled(work, host, "networks"):
-            if network["Id"] not in known and docker.INPUTS_LABEL in network["Labels"]:
-                docker.remove_network(client, str(network["Id"]), str(network["Name"]))
-                work.report(Event("delete", docker.NETWORK, str(network["Name"])))
-        for volume in labelled(work, host, "volumes"):
+        for network in _unknown(work, host, "networks"):
+            docker.remove_network(client, str(network["Id"]), str(network["Name"]))
+            work.report(Event("delete", docker.NETWORK, str(network["Name"])))
+        for volume in _unknown(work, host, "volumes"):
             name = str(volume["Name"])
-            if name in known or docker.INPUTS_LABEL not in volume["Labels"]:
-                continue
-            if volumes or volume["Labels"].get(LABEL_ROLE) != "stateful":
+            if volumes or volume["Labels"].get(LABEL_ROLE) != ROLE_STATEFUL:
                 docker.remove_volume(client, name)
                 work.report(Event("delete", docker.VOLUME, name))
             else:

@@ -19,7 +19,25 @@ from rehearsal.events import short_type
 from rehearsal.preview import Report
 from rehearsal.values import mapping, sequence
 
-_SECTIONS = (("routes", "Routes"), ("reach", "Who reaches whom"), ("placement", "Placement"))
+_SECTIONS = (
+    ("routes", "Routes"),
+    ("reach", "Who reaches whom"),
+    ("placement", "Placement"),
+    ("capacity", "Capacity fit"),
+    ("certificates", "Certificates"),
+    ("records", "DNS records to create"),
+    ("repositories", "Registries"),
+)
+"""Stack outputs that are shown as tables, and their titles."""
+
+_COLUMNS = (
+    *("priority", "host", "path", "service", "balancer"),
+    *("from", "to", "address", "why"),
+    *("load", "instances", "of"),
+    *("tasks", "canary", "on", "cpu", "memory", "interfaces", "does not start", "network", "release"),
+    *("steady", "surge", "available"),
+    *("names", "name", "type", "value", "repository", "url"),
+)
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -118,7 +136,9 @@ def _rows(value: Any) -> list[Mapping[str, Any]]:
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(key for row in rows for key in row))
+    """In the order that people read: the engine's protocol keeps none."""
+    given = sorted({key for row in rows for key in row})
+    return [*(key for key in _COLUMNS if key in given), *(key for key in given if key not in _COLUMNS)]
 
 
 def _cell(value: Any) -> str:

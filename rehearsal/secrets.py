@@ -102,25 +102,51 @@ def ensure_passphrase(root: Path) -> str:
     return made
 
 
-def set_secret(stack_file: Path, path: str, value: str, passphrase: str) -> None:
+def is_passphrase_given() -> bool:
+    """Whether the user keeps the passphrase; else it is in .quayside, and known to this folder alone."""
+    return "PULUMI_CONFIG_PASSPHRASE" in os.environ or bool(os.environ.get("PULUMI_CONFIG_PASSPHRASE_FILE"))
+
+
+def kept_salt(root: Path, stack: str) -> str | None:
+    """The salt of a stack whose file has none, from beside the passphrase."""
+    file = root / ".quayside" / f"{stack}.salt"
+    return file.read_text().strip() or None if file.is_file() else None
+
+
+def keep_salt(root: Path, stack: str, salt: str) -> None:
+    """Keep a stack's salt out of its file, which belongs to the user and to git."""
+    folder = root / ".quayside"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    (folder / f"{stack}.salt").write_text(f"{salt}\n")
+
+
+def set_secret(stack_file: Path, path: str, value: str, passphrase: str, *, beside: bool = False) -> None:
     """Write `value` encrypted at `path` (``secrets.stripe``) of the stack file, leaving the rest of its text alone.
 
     The first part of the path is a config key, in the project's namespace unless it names another (``aws:token``).
+    With `beside`, a salt that the file does not have yet is kept in .quayside.
     """
+    root, stack = stack_file.parent, stack_file.name.removeprefix("Pulumi.").removesuffix(".yaml")
+    data = _load(stack_file.read_text() if stack_file.exists() else "", stack_file)
+    crypter = Crypter(passphrase, str(data.get("encryptionsalt") or "") or kept_salt(root, stack))
+    if beside and not data.get("encryptionsalt"):
+        keep_salt(root, stack, crypter.salt)
+    put_sealed(stack_file, path, crypter.seal(value), None if beside else crypter.salt)
+
+
+def put_sealed(stack_file: Path, path: str, sealed: str, salt: str | None) -> None:
+    """Write a value that is encrypted already, and the salt with it where one is given and the file has none."""
     text = stack_file.read_text() if stack_file.exists() else ""
     data: dict[str, Any] = _load(text, stack_file)
-    salt = data.get("encryptionsalt")
-    crypter = Crypter(passphrase, str(salt) if salt else None)
     first, *rest = path.split(".")
     if ":" not in first:
         first = f"{_project_name(stack_file)}:{first}"
     keys = ["config", first, *rest]
-    sealed = crypter.seal(value)
     expected = _with(data, keys, {"secure": sealed})
-    expected["encryptionsalt"] = crypter.salt
     edited = _edit(text, keys, sealed)
-    if not salt:
-        edited = _after_comments(edited, f"encryptionsalt: {crypter.salt}\n")
+    if salt and not data.get("encryptionsalt"):
+        expected["encryptionsalt"] = salt
+        edited = _after_comments(edited, f"encryptionsalt: {salt}\n")
     try:
         faithful = yaml.safe_load(edited) == expected
     except yaml.YAMLError:

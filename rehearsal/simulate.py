@@ -13,6 +13,7 @@ from typing import Any
 
 from rehearsal.monitor import Outcome
 from rehearsal.record import Registration
+from rehearsal.simulate_aws import Aws
 from rehearsal.values import Secret, mapping, sequence
 
 Simulator = Callable[[Registration, str], Mapping[str, Any]]
@@ -20,16 +21,17 @@ Simulator = Callable[[Registration, str], Mapping[str, Any]]
 _LIST_OF_SETTINGS = "networksAdvanced"
 
 
-def simulate(found: Registration) -> Outcome:
+def simulate(found: Registration, aws: Aws) -> Outcome:
     """Outputs for one registration, as far as they can be known without a provider."""
     if not found.custom:
         return Outcome("", {})
     digest = hashlib.sha256(found.urn.encode()).hexdigest()
     simulator = _SIMULATORS.get(found.type)
-    if simulator is None:
+    made = simulator(found, digest) if simulator else aws.outputs(found, digest)
+    if made is None:
         id_ = f"{found.name}-{digest[:7]}"
         return Outcome(id_, dict(found.inputs))
-    outputs = {**simulator(found, digest), **found.inputs}
+    outputs = {**made, **found.inputs}
     return Outcome(str(outputs.get("id", digest)), outputs)
 
 

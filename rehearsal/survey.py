@@ -94,23 +94,25 @@ def follow(work: Work, planned: dict[str, tuple[str, str | None]]) -> None:
             work.state.live.update({entry.urn: entry for entry in moved})
 
 
-def look(work: Work, hosts: Iterable[str]) -> list[str]:
-    """Look at these engines; returns those that answered.
+def look(work: Work, hosts: Iterable[str]) -> None:
+    """Look at these engines.
 
     One behind ssh that does not answer stops nothing by itself: what has to change there will fail, and say so.
     """
     wanted = sorted(set(hosts))
     if not wanted:
-        return []
+        return
     with ThreadPoolExecutor(len(wanted)) as pool:
         seen = [found for found in pool.map(partial(_look_at, work), wanted) if found is not None]
     known = {entry.id for entry in work.entries if entry.type == docker.CONTAINER}
     for found in seen:
+        work.looked.add(found.host)
         for container in found.containers:
+            if container["State"] == "exited":
+                work.stopped.add((found.host, str(container["Id"])))
             if str(container["Id"]) not in known:
                 _strange(work, found.host, container)
     _forget_gone(work, {found.host: found.ids for found in seen})
-    return [found.host for found in seen]
 
 
 def _look_at(work: Work, host: str) -> _Seen | None:

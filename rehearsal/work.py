@@ -53,6 +53,10 @@ class Work:
         self.guard = threading.Lock()
         self.labels = {docker.STACK_LABEL: f"{config.project}/{config.stack}"}
         self.state = StateFile(config.project, config.stack, state_path(config.root, config.stack))
+        self.looked: set[str] = set()
+        """The engines that answered the survey."""
+        self.stopped: set[tuple[str, str]] = set()
+        """Host and id of the containers that were there and not running."""
         self.foreseen: set[str] = set()
         """The engines that the preview knew of: they were looked at before the run, where that was needed."""
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from settings import rules
-from settings.capacity import AwsCapacity, HostCapacity
+from settings.capacity import AwsCapacity, HostCapacity, Instances
 from settings.document import join, plain, read_yaml, shown, shown_text, step
 from settings.problems import ConfigError, Problem
 from settings.service import Service
@@ -220,6 +220,9 @@ def _head(project: str, name: str, settings: dict[str, object], cloud: str | Non
     if settings.get("cloud") is None:
         fix = f"pulumi config set quayside:cloud local --stack {shown_text(name) if isinstance(name, str) else 'NAME'}"  # pyright: ignore[reportUnnecessaryIsInstance]
         problems.append(Problem("quayside:cloud", f"is missing; it is one of {', '.join(_CLOUDS)}", fix))
+    if cloud == "aws" and "capacity" not in given and settings.get("capacity") is not None:
+        # Wrong, and reported: the rules need not say of every service that there is no pool as well.
+        given["capacity"] = AwsCapacity(instances=Instances(types=("m7g.large",), max=1))
     if "domain" not in given and settings.get("domain") is not None:
         given["domain"] = "example.com"  # wrong, and reported: the rules need not say it is missing as well
     stated: dict[str, object] = {"project": project, "name": name, "services": {}, "cloud": "local"}

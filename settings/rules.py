@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
+from settings import rules_aws
 from settings.problems import Problem
 from settings.service import Autoscale, Service
 from settings.stack import Stack
@@ -25,7 +26,8 @@ def check(stack: Stack, services: Mapping[str, Service], secrets: Collection[str
         problems += _secrets(at, service, stack, secrets, cloud)
         if cloud is not None:
             problems += _image(at, service, cloud)
-            problems += _aws(at, service) if cloud == "aws" else _docker(at, name, service, services, cloud)
+            if cloud != "aws":
+                problems += _docker(at, name, service, services, cloud)
     for host, registry in stack.registries.items():
         if registry.password not in secrets:
             problems.append(_missing_secret(f"quayside:registries/{host}/password", registry.password, stack, secrets))
@@ -34,8 +36,13 @@ def check(stack: Stack, services: Mapping[str, Service], secrets: Collection[str
         value = getattr(local, key, None)
         if isinstance(value, str) and value not in secrets:
             problems.append(_missing_secret(f"quayside:registry/local/{key}", value, stack, secrets))
+    for prefix, cache in (stack.registry.cache if stack.registry else {}).items():
+        if cache.password is not None and cache.password not in secrets:
+            at = f"quayside:registry/cache/{prefix}/password"
+            problems.append(_missing_secret(at, cache.password, stack, secrets))
     if cloud is not None:
         problems += _cloud(stack, services, cloud)
+        problems += rules_aws.on_aws(stack, services) if cloud == "aws" else rules_aws.elsewhere(stack, services, cloud)
     return problems
 
 
@@ -130,21 +137,6 @@ def _image(at: str, service: Service, cloud: str) -> Iterator[Problem]:
         if reference.digest is None:
             fix = f"write {reference.repository}@sha256:…; a tag can move, a digest cannot"
             yield Problem(f"{at}/{key}", f'needs a digest outside local stacks, got "{image}"', fix)
-
-
-def _aws(at: str, service: Service) -> Iterator[Problem]:
-    if service.place is not None:
-        yield Problem(f"{at}/place", "is for fleets of hosts; ECS places tasks itself", "remove place")
-    if service.ports:
-        yield Problem(f"{at}/ports", "is for fleets of hosts", "remove ports; on aws use routes")
-    if service.on == "fargate" and service.network not in {"own", "awsvpc"}:
-        yield Problem(f"{at}/network", f"cannot be {service.network} on fargate", "remove network, or on: fargate")
-    if service.uses and service.network in {"bridge", "host"}:
-        yield Problem(
-            f"{at}/uses",
-            f"cannot be kept to with network {service.network}: its tasks share the instance's group",
-            "remove network",
-        )
 
 
 def _docker(at: str, name: str, service: Service, services: Mapping[str, Service], cloud: str) -> Iterator[Problem]:

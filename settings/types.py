@@ -307,7 +307,7 @@ _cron, _cron_schema = _matching(
 Cron = Annotated[str, _cron, _cron_schema]
 
 
-# --- AWS ---------------------------------------------------------------------------------------------------------------
+# --- AWS --------------------------------------------------------------------------------------------------------------
 
 _region, _region_schema = _matching("[a-z]{2}(-[a-z]+)+-[0-9]{1,2}", "a region such as eu-central-1", 32)
 Region = Annotated[str, _region, _region_schema]

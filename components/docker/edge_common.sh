@@ -1,4 +1,4 @@
-# What accept.sh, switch.sh and restore.sh share. They run inside the edge, in the folder of its configuration.
+# What the scripts that run inside the edge share. They run in the folder of its configuration.
 set -u
 cd /var/lib/haproxy || exit 1
 
@@ -9,11 +9,19 @@ ask_master() { echo "$1" | nc -w 5 127.0.0.1 9901 2>/dev/null; }
 
 # A client that is killed leaves its scripts running in here. The run that came last owns the edge: an older one notices
 # and stops, and whoever holds the lock is waited for, so that two never write the configuration at once.
+superseded() { [ "$(cat owner 2>/dev/null)" != "$QUAYSIDE_RUN" ]; }
+give_way() { echo "a later release took over"; exit 1; }
+# Asked again and again, because busybox's flock cannot wait for a limited time.
 lock() {
     exec 9>release.lock
-    flock -w 300 9 2>/dev/null || flock 9 || { echo "another release holds the edge for five minutes already"; exit 1; }
+    end=$(($(date +%s) + 300))
+    until flock -n 9; do
+        superseded && give_way
+        [ "$(date +%s)" -lt "$end" ] || { echo "another release has held the edge for five minutes; run again when it has ended"; exit 1; }
+        sleep 0.2
+    done
+    ! superseded || give_way
 }
-superseded() { [ "$(cat owner 2>/dev/null)" != "$QUAYSIDE_RUN" ]; }
 
 # Rename into place, reload, and wait until the new worker answers. Without an answer the old file comes back.
 take() { # file
@@ -31,4 +39,60 @@ take() { # file
         fi
         sleep 0.1
     done
+}
+not_taken() { echo "the edge did not take the configuration within 10 s; the old one serves on (see its logs)"; exit 1; }
+
+# The names that services have for each other: the internal listener and the TCP ones.
+inner() { awk '/^[a-z]/ { on = $1 == "frontend" && ($2 == "internal" || $2 ~ /^tcp_/) } on' "$1" | grep -v '^ *#'; }
+
+# One configuration, and beside its own the names of another: who may call whom, by which port, and the services that only
+# the other has. All else is as the one says, a port that both give away, too. In a release, containers of two versions
+# run at the same time, and each keeps the names it was told.
+union() { # one other digest fill
+    awk -v digest="$3" -v fill="${4:-}" '
+        function inner() { return kind == "frontend" && (name == "internal" || name ~ /^tcp_/) }
+        function callers() { return inner() && ($1 == "acl" || $1 == "use_backend") }
+        # Without a server here, and with one there. Only then do the other servers answer for a backend of both.
+        function filled() { return fill && name in wanted && !(name in serves) && name in offers }
+        FNR == 1 { pass++; kind = name = "" }
+        /^(global|defaults|resolvers|frontend|backend)/ { kind = $1; name = $2 }
+        kind == "frontend" && name == "digest" {
+            if (pass < 3 && $0 != "") answer[pass] = answer[pass] $0 "\n"
+            next
+        }
+        pass == 1 {
+            section[kind, name]
+            if ($1 == "#:") directive[$0]
+            if (callers()) has[name, $0]
+            if (kind == "frontend" && $1 == "bind") { bound[$2]; port[name] = $2 }
+            if (kind == "backend" && $1 == "server") serves[name]
+        }
+        pass == 2 {
+            if ($1 == "#:" && $2 == "network" && !($0 in directive)) networks = networks $0 "\n"
+            if (callers() && !((name, $0) in has)) more[name, $1] = more[name, $1] $0 "\n"
+            if (inner() && $1 == "bind") other[name] = $2
+            if (inner() && $1 ~ /_backend$/) wanted[$2]
+            if (kind == "backend" && $1 == "server") offers[name]
+        }
+        pass == 3 {
+            if (FNR == 1) printf "#: digest %s\n%s", digest, networks
+            if ($1 == "#:" && $2 == "digest" || kind == "backend" && filled()) next
+            both = inner() && port[name] == other[name]
+            if (both && $1 == "default_backend") printf "%s", more[name, "use_backend"]
+            print
+            if (both && $1 == "bind") printf "%s", more[name, "acl"]
+        }
+        pass == 4 && (kind == "resolvers" && !((kind, name) in section) \
+            || kind == "backend" && name in wanted && (!((kind, name) in section) || filled()) \
+            || inner() && !(other[name] in bound)) {
+            # The same name at another port is a frontend of its own.
+            if ($1 == "frontend" && (kind, name) in section) $0 = $0 "_" substr(other[name], 2)
+            print
+        }
+        END {
+            last = answer[1] != "" ? answer[1] : answer[2]
+            sub(/string [^\n]*/, "string " digest, last)
+            printf "\n%s", last
+        }
+    ' "$1" "$2" "$1" "$2"
 }

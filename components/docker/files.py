@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import pulumi_docker as docker
 
 from components.docker.labels import container_labels, volume_labels
 from planning import ServicePlan
-from planning.names import Naming
+from planning.names import ROLE_FILES, Naming, folder_key
 from planning.plan import FileSet
 
 
@@ -34,12 +35,16 @@ class Files(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: FilesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("quayside:docker:Files", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
-        labels = args.naming.labels(args.service, "files")
-        volumes = {
-            folder: docker.Volume(f"{name}{folder.replace('/', '-')}", labels=volume_labels(labels), opts=child)
-            for folder in args.files.folders
-        }
+        labels = args.naming.labels(args.service, ROLE_FILES)
+        former = Counter(folder.replace("/", "-") for folder in args.files.folders)
+        volumes: dict[str, docker.Volume] = {}
+        for folder in args.files.folders:
+            key, old = folder_key(folder), folder.replace("/", "-")
+            # The former name, unless two folders had it: such a service was never deployed.
+            aliases = [pulumi.Alias(name=f"{name}{old}")] if old != key and former[old] == 1 else None
+            volumes[folder] = docker.Volume(
+                f"{name}{key}", labels=volume_labels(labels), opts=pulumi.ResourceOptions(parent=self, aliases=aliases)
+            )
         holder = docker.Container(
             name,
             image=args.files.image,

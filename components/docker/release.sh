@@ -1,42 +1,63 @@
 # One release on one host: join, accept, gate, switch, drain, leave. Reads the edge's whole configuration on stdin.
 # It runs where Pulumi runs and speaks to the host's engine by the docker CLI; the part that needs the edge's own
-# network runs inside the edge (accept.sh, switch.sh, restore.sh). When it fails, nothing old has been touched.
+# network runs inside the edge (accept.sh, switch.sh, forget.sh, restore.sh). When it fails before the switch, nothing old has been touched.
+# shellcheck disable=SC2016 # what `owner` is given expands inside the edge
 set -eu
 
 config=$(cat)
 directives() { printf '%s\n' "$config" | sed -n "s/^#: $1 //p"; }
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 in_edge() { docker exec -i -e QUAYSIDE_RUN="$run" "$QUAYSIDE_EDGE" sh -c "$1"; }
+# The run that came last owns the edge: every script of an older one that is still at work notices, and stops.
+owner() { in_edge "cd /var/lib/haproxy && exec 8>owner.lock && flock 8 && $1" </dev/null; }
 
 docker inspect "$QUAYSIDE_EDGE" >/dev/null 2>&1 || fail "the edge's container $QUAYSIDE_EDGE is gone; run \`pulumi refresh\`, then up again"
+run=$$-$(date +%s)
+owner 'echo "$QUAYSIDE_RUN" >owner'
 
-# Join. The edge's own declaration names none of these networks: a change there would replace its container.
 joined() {
     docker inspect -f '{{range $name, $it := .NetworkSettings.Networks}}{{$name}} {{$it.IPAddress}} {{if $it.IPAMConfig}}{{$it.IPAMConfig.IPv4Address}}{{end}}
 {{end}}' "$QUAYSIDE_EDGE"
 }
-before=$(joined)
-run=$$-$(date +%s)
-printf '%s\n' "$run" | in_edge 'cat >/var/lib/haproxy/owner'
+# Joins what the edge's own declaration does not name: a change there would replace its container.
+join() {
+    now=$(joined)
+    directives network | while read -r network address; do
+        at=$(printf '%s\n' "$now" | awk -v n="$network" '$1 == n { print $NF }')
+        [ "$at" = "$address" ] && continue
+        [ -z "$at" ] || docker network disconnect "$network" "$QUAYSIDE_EDGE"
+        docker network connect --ip "$address" "$network" "$QUAYSIDE_EDGE"
+    done
+}
+# Leaves the stack's networks that are not listed, or Docker could not remove them.
+leave() { # networks
+    joined | awk 'NF { print $1 }' | while read -r network; do
+        case $network in "$QUAYSIDE_PREFIX"-*) ;; *) continue ;; esac
+        printf '%s\n' "$1" | awk -v n="$network" '$1 == n { found = 1 } END { exit !found }' && continue
+        owner '[ "$(cat owner)" = "$QUAYSIDE_RUN" ]' || break
+        docker network disconnect "$network" "$QUAYSIDE_EDGE"
+    done
+}
 
 # A release that fails leaves nothing behind that would hold up its own removal: if its author takes the change back, this
-# command does not run again.
+# command does not run again. Where a later release has taken over, all of that is its own affair.
 undo() {
     [ "$1" != 0 ] || return 0
-    in_edge "$QUAYSIDE_RESTORE" </dev/null >&2 || true
-    joined | awk 'NF { print $1 }' | while read -r network; do
-        printf '%s\n' "$before" | awk -v n="$network" '$1 == n { found = 1 } END { exit !found }' \
-            || docker network disconnect "$network" "$QUAYSIDE_EDGE"
-    done
+    owner '[ "$(cat owner)" = "$QUAYSIDE_RUN" ] && echo "$QUAYSIDE_RUN-undone" >owner' || return 0
+    run=$run-undone
+    needed=$(in_edge "$QUAYSIDE_RESTORE" </dev/null) || return 0
+    leave "$needed"
 }
 trap 'undo $?' EXIT
 trap 'exit 130' INT TERM
 
-directives network | while read -r network address; do
-    at=$(printf '%s\n' "$before" | awk -v n="$network" '$1 == n { print $NF }')
-    [ "$at" = "$address" ] && continue
-    [ -z "$at" ] || docker network disconnect "$network" "$QUAYSIDE_EDGE"
-    docker network connect --ip "$address" "$network" "$QUAYSIDE_EDGE"
+join
+
+# What the new configuration names and somebody stopped: the engine does not start it, and it could not become healthy.
+directives server | while read -r _service slot container _rest; do
+    [ "$(docker inspect -f '{{.State.Status}}' "$container" 2>/dev/null)" = exited ] || continue
+    echo "$slot was stopped: starting $container" >&2
+    docker start "$container" >/dev/null
 done
 
 # Accept: what is new may reach what it uses, so that it can become healthy.
@@ -53,7 +74,9 @@ report() { # service slot container id answer
     printf 'release of "%s" stopped: replica %s did not become healthy\n' "$1" "$2" >&2
     printf '  health: %s\n' "$5" >&2
     docker inspect -f '  container: {{.State.Status}}, restarted {{.RestartCount}} times, last exit code {{.State.ExitCode}}' "$3" >&2 2>/dev/null || true
-    if [ "$4" = - ]; then
+    if ! printf '%s\n' "$running" | awk -v s="$1" '$1 == s { found = 1 } END { exit !found }'; then
+        echo "  it is new here: no older version of it serves" >&2
+    elif [ "$4" = - ]; then
         echo "  the old version serves on" >&2
     else
         echo "  a service with a volume stops before its successor starts: it is down until this is mended" >&2
@@ -62,8 +85,9 @@ report() { # service slot container id answer
     docker logs --tail 15 "$3" 2>&1 | sed 's/^/    | /' >&2 || true
 }
 
-# A container without a health check must run for a moment, so that one that crashes at start is not let through.
-settle=3
+# A container without a health check must run for a moment, so that one that crashes at start is not let through. Not for
+# its whole `grace`: that is how long we wait for an unhealthy one, and every good release would take as long.
+settle=5
 failed=0
 started=$(date +%s)
 while read -r service slot container id gate _port _path _host _timeout grace _drain; do
@@ -90,6 +114,9 @@ $(directives server)
 EOF
 [ "$failed" = 0 ] || exit 1
 
+# A run that gave up may have left a network after we found it joined.
+join
+
 # Gate by health path, switch, drain: inside the edge. It prints what failed, a line a replica.
 status=0
 verdict=$(printf '%s\n' "$config" | in_edge "$QUAYSIDE_SWITCH") || status=$?
@@ -107,11 +134,20 @@ EOF
     done
     exit 1
 fi
-printf '%s\n' "$verdict"
+printf '%s\n' "$verdict" | grep -v '^retired ' || true
 
-# Leave the networks of services that are gone, or Docker could not remove them.
-joined | awk 'NF { print $1 }' | while read -r network; do
-    case $network in "$QUAYSIDE_PREFIX"-*) ;; *) continue ;; esac
-    directives network | awk -v n="$network" '$1 == n { found = 1 } END { exit !found }' \
-        || docker network disconnect "$network" "$QUAYSIDE_EDGE"
-done
+# Names that only old containers use go when those have ended, so they end here and not by the engine, which would come
+# only after us. What they still ask for while they shut down is answered.
+if printf '%s\n' "$verdict" | grep -q '^retired '; then
+    for who in caller called; do
+        printf '%s\n' "$verdict" | awk -v who="$who" '$1 == "retired" && $2 == who { print $3, $4 }' | {
+            while read -r container drain; do
+                docker stop -t "$drain" "$container" >/dev/null 2>&1 & # one that is gone already is as good
+            done
+            wait
+        }
+    done
+    forgotten=$(in_edge "$QUAYSIDE_FORGET" </dev/null) || fail "$forgotten"
+fi
+
+leave "$(directives network)"

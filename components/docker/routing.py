@@ -22,6 +22,7 @@ _ENVIRONMENT = {
     "QUAYSIDE_LEAVE": _script("leave.sh"),
     "QUAYSIDE_ACCEPT": _COMMON + _script("accept.sh"),
     "QUAYSIDE_SWITCH": _COMMON + _script("switch.sh"),
+    "QUAYSIDE_FORGET": _COMMON + _script("forget.sh"),
     "QUAYSIDE_RESTORE": _COMMON + _script("restore.sh"),
 }
 

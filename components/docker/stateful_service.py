@@ -12,7 +12,7 @@ from components.docker.container import ReplicaArgs, replica
 from components.docker.files import service_files
 from components.docker.labels import volume_labels
 from planning import ServicePlan
-from planning.names import LABEL_URLS, Naming
+from planning.names import LABEL_URLS, ROLE_STATEFUL, Naming
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +42,9 @@ class StatefulService(pulumi.ComponentResource):
         volume = docker.Volume(
             name,
             name=args.naming.volume(name),
-            labels=volume_labels(args.naming.labels(name, "stateful")),
-            opts=pulumi.ResourceOptions(parent=self, protect=True),
+            labels=volume_labels(args.naming.labels(name, ROLE_STATEFUL)),
+            # One that the rehearsal made, and pulumi takes over, has labels beside these; no volume's can be changed.
+            opts=pulumi.ResourceOptions(parent=self, protect=True, ignore_changes=["labels"]),
         )
         files = service_files(args.service, args.naming, pulumi.ResourceOptions(parent=self))
         containers: dict[str, docker.Container] = {}
@@ -59,7 +60,7 @@ class StatefulService(pulumi.ComponentResource):
                     secrets=args.secrets,
                     files=files.get(slot.image, {}),
                     labels={
-                        **args.naming.labels(name, "stateful", slot.name),
+                        **args.naming.labels(name, ROLE_STATEFUL, slot.name),
                         LABEL_URLS: " ".join(args.service.urls),
                     },
                     container_name=args.naming.stateful(name),

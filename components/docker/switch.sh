@@ -1,7 +1,6 @@
 # Inside the edge: check the configuration, gate new replicas by their health path, switch, drain what was retired.
 # Its standard output is read by release.sh; on failure each line says one reason.
 lock
-superseded && { echo "a later release took over"; exit 1; }
 cat >next.cfg
 digest=$(digest_of next.cfg)
 
@@ -51,16 +50,26 @@ EOF
 for job in $waiting; do wait "$job"; done
 if [ -s verdict ]; then cat verdict; exit 1; fi
 
-superseded && { echo "a later release took over"; exit 1; }
+superseded && give_way
 
+names=new
 if [ "$(answering)" = "$digest" ] && cmp -s next.cfg haproxy.cfg; then
     echo "routing is current"
 else
     servers haproxy.cfg | awk '{ print $3, $NF }' >>drains
-    take next.cfg || { echo "the edge did not take the configuration within 10 s; the old one serves on (see its logs)"; exit 1; }
+    # Names that only old containers use live as long as those: they have requests to finish, and a worker has no request.
+    old=haproxy.cfg
+    [ ! -f before.cfg ] || old=before.cfg
+    union next.cfg "$old" "both-$digest" >both.cfg
+    if [ "$(inner both.cfg)" != "$(inner next.cfg)" ] && haproxy -c -f both.cfg >/dev/null 2>&1; then
+        names=both
+        take both.cfg || not_taken
+    else
+        take next.cfg || not_taken
+    fi
     echo "routing switched"
 fi
-rm -f before.cfg
+rm -f before.cfg both.cfg
 
 # Drain. An old worker lives as long as any of its connections, those of other services too, so we wait only for
 # connections to containers that the new configuration does not name, each at most its service's drain.
@@ -82,7 +91,7 @@ retired_sessions() { # pid
     case $states in *srv_fqdn*) ;; *) return 1 ;; esac
     case $connections in *used_cur*) ;; *) return 1 ;; esac
     # Columns are found by their headings, which begin with a "#" that the rows do not have.
-    printf '%s\n%s\n' "$states" "$connections" | awk 'NR == FNR { serving[$1] = 1; next }
+    printf '%s\n%s\n' "$states" "$connections" | awk 'FILENAME == "serving" { serving[$1] = 1; next }
         $1 == "#" { for (i = 2; i <= NF; i++) { if ($i == "srv_fqdn") fqdn = i - 1; if ($i == "used_cur") { used = i - 1; fqdn = 0 } } next }
         fqdn && NF > fqdn { name[$2 "/" $4] = $fqdn; next }
         used && $1 ~ /\// && $used > 0 && name[$1] != "" && name[$1] != "-" && !(name[$1] in serving) { print $1, name[$1], $used }' serving -
@@ -90,6 +99,7 @@ retired_sessions() { # pid
 switched=$(date +%s)
 keepalive=6 # an idle connection of the old worker may bring one more request for this long
 while :; do
+    superseded && give_way
     workers=$(old_workers) || { echo "the edge's master process does not answer, so the drain cannot be watched"; exit 1; }
     [ -n "$workers" ] || break
     elapsed=$(($(date +%s) - switched))
@@ -113,4 +123,13 @@ while :; do
     [ "$busy" = 1 ] || [ "$elapsed" -lt "$keepalive" ] || break
     sleep 0.2
 done
-rm -f drains verdict sessions serving next.cfg
+rm -f verdict sessions
+if [ "$names" = both ]; then
+    # What is left of the old, each container once with its drain: first who only calls, then who is called.
+    awk 'FILENAME == "serving" { serving[$1]; next }
+        FILENAME == "haproxy.cfg" { if ($1 == "server") { sub(/:.*/, "", $3); named[$3] } next }
+        !($1 in serving) && !($1 in said) { said[$1]; print "retired", ($1 in named ? "called" : "caller"), $1, $2 }' serving haproxy.cfg drains
+else
+    rm -f drains next.cfg
+fi
+rm -f serving

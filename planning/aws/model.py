@@ -12,6 +12,8 @@ from settings.service import Service
 
 INTERNET = "internet"
 """The name of whatever is outside the stack."""
+S3 = "s3"
+"""The target of a flow to S3's gateway endpoint: its prefix list, which counts as one rule."""
 
 # --- network ---------------------------------------------------------------------------------------------------------
 
@@ -84,7 +86,9 @@ class HealthRule:
 
     name: str
     priority: int
-    target_group: str
+    """The hash of its target groups' names, on a listener of its own."""
+    target_groups: Sequence[str]
+    """Nearly always one. Those that share a number share the rule, so that none ever moves for another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +128,7 @@ class Flow:
     source: str
     """A group (`balancer-1`, `service-web`, `instances`, `endpoints`, `data-db`), or an IPv4 range."""
     target: str
-    """A group, or an IPv4 range."""
+    """A group, an IPv4 range, or `s3`."""
     protocol: Literal["tcp", "udp", "all"]
     first: int
     last: int
@@ -290,3 +294,5 @@ class AwsPlan:
     repositories: Sequence[str]
     fit: Fit | None
     """None without a pool."""
+    notes: Sequence[str]
+    """What is allowed and should be known."""

@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 import rehearsal
+from rehearsal.config import read_stack
 from rehearsal.secrets import set_secret
 
 REPOSITORY = Path(__file__).parents[2]
@@ -366,3 +367,50 @@ def test_destroy_leaves_only_the_protected_volume_and_then_nothing(project: Proj
     pulumi.run("state", "unprotect", "--all", "--yes")
     pulumi.run("destroy", "--yes", "--skip-preview")
     assert project.everything() == []
+
+
+def test_a_secret_is_set_before_the_first_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    project = Project(tmp_path / "secret")
+    file = project.root / f"Pulumi.{STACK}.yaml"
+    before = yaml.safe_load(file.read_text())
+    for key in ("token", "second"):
+        done = subprocess.run(
+            [sys.executable, "-m", "quayside", "secret", key, "--stack", STACK],
+            cwd=project.root,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            input=SECRET,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    after = yaml.safe_load(file.read_text())
+    secrets = after["config"].pop("quayside:secrets")
+    assert (after, sorted(secrets)) == (before, ["second", "token"])
+    # What pulumi wrote, the rehearsal reads.
+    assert json.loads(read_stack(project.root, STACK).values["quayside:secrets"]) == {"token": SECRET, "second": SECRET}
+
+
+def test_pulumi_takes_over_a_volume_that_the_rehearsal_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", PASSPHRASE)
+    project = Project(tmp_path / "taken-over")
+    project.services = {"session": SERVICES["session"], "web": {**SERVICES["web"], "canary": None, "replicas": 1}}
+    project.release()
+    set_secret(project.root / f"Pulumi.{STACK}.yaml", "quayside:secrets.token", SECRET, PASSPHRASE)
+    try:
+        rehearsal.apply(STACK, project.root, progress=lambda _event: None)
+        rehearsal.destroy(STACK, project.root, volumes=False, progress=lambda _event: None)
+        (kept,) = project.everything()
+        pulumi = Pulumi(project)
+        pulumi.up()
+        assert kept in project.docker("volume", "ls", "-q")
+        pulumi.refresh()
+        pulumi.up()
+        assert pulumi.changed() == []
+        pulumi.run("state", "unprotect", "--all", "--yes")
+        pulumi.run("destroy", "--yes", "--skip-preview")
+        assert project.everything() == []
+    finally:
+        project.clean()

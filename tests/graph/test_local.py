@@ -255,6 +255,25 @@ def test_files_are_mounted_read_only_from_volumes_named_by_content(resources: Re
     assert {mount["volumeName"] for mount in mounts}.isdisjoint({mount["volumeName"] for mount in canary})
 
 
+def test_folders_that_look_alike_have_volumes_of_their_own(tmp_path: Path) -> None:
+    paths = ["/etc/my-app/a", "/etc/my/app/a", "/etc/my_app/a", "/etc/plain/a", "/srv/my-app/a"]
+    cart = {**SERVICES["cart"], "files": {path: {"content": "x"} for path in paths}, "uses": []}
+    volumes = of_type(Project(tmp_path / "project", {"cart": cart}).rehearse().resources, VOLUME)
+    assert {name.partition("-")[2].partition("-")[2] for name in volumes if name != "edge"} == {
+        "etc-my_dapp",
+        "etc-my-app",
+        "etc-my_uapp",
+        "etc-plain",
+        "srv-my_dapp",
+    }
+    aliases = {name.partition("-")[2].partition("-")[2]: found["aliases"] for name, found in volumes.items()}
+    # Where the former name meant one folder only, that folder's volume is still known by it.
+    assert not aliases["etc-my_dapp"]
+    assert not aliases["etc-plain"]
+    (former,) = aliases["srv-my_dapp"]
+    assert str(former).endswith("-srv-my-app")
+
+
 def test_everything_carries_the_stacks_label(resources: Resources) -> None:
     for type_ in (CONTAINER, NETWORK, VOLUME):
         for found in of_type(resources, type_).values():

@@ -1,7 +1,8 @@
 """A service of the tests' stacks: it looks at the world from inside a container and tells over HTTP what it sees.
 
 ``/`` says how its one Redis connection fares (with ``REDIS`` set), ``/headers`` what the edge sent it, ``/env?name=``
-a variable, ``/fetch?url=&host=`` what an HTTP request from here answers, ``/tcp?host=&port=`` whether Redis is there.
+a variable, ``/fetch?url=&host=&after=`` what an HTTP request from here answers, ``/tcp?host=&port=`` whether Redis is
+there, ``/asked`` what came of asking ``ASK`` (a URL and an address of Redis) over and over.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
 
 REDIS = os.environ.get("REDIS", "")
+ASK = os.environ.get("ASK", "")
+asked: dict[str, object] = {"count": 0, "failed": []}
 held: dict[str, object] = {"connects": 0, "pings": 0, "error": ""}
 
 
@@ -36,6 +39,21 @@ def hold() -> None:
         except OSError as error:
             held["error"] = str(error)
             time.sleep(0.5)
+
+
+def keep_asking() -> None:
+    """Ask as a service does that has work of its own, on a new connection each time."""
+    url, address = ASK.split()
+    host, _, port = address.partition(":")
+    failed: list[str] = []
+    while True:
+        answers = (fetch(url, ""), tcp(host, int(port)))
+        wrong = [a for a in answers if a.get("status") != 200 and a.get("answer") != "+PONG\r\n"]
+        if wrong and not asked["count"]:
+            continue  # on a first deployment nobody answers before the routing has come
+        failed += [f"{time.time():.2f}: {answer}" for answer in wrong]
+        asked.update(count=int(str(asked["count"])) + 1, failed=failed[:5])
+        time.sleep(0.05)
 
 
 def fetch(url: str, host: str) -> dict[str, object]:
@@ -69,7 +87,8 @@ class Handler(BaseHTTPRequestHandler):
             "/": lambda: dict(held),
             "/headers": lambda: {key.lower(): value for key, value in self.headers.items()},
             "/env": lambda: {"value": os.environ.get(query["name"])},
-            "/fetch": lambda: fetch(query["url"], query.get("host", "")),
+            "/fetch": lambda: time.sleep(float(query.get("after", 0))) or fetch(query["url"], query.get("host", "")),
+            "/asked": lambda: asked,
             "/tcp": lambda: tcp(query["host"], int(query["port"])),
         }
         body = json.dumps(answers.get(parts.path, answers["/"])()).encode()
@@ -85,4 +104,6 @@ class Handler(BaseHTTPRequestHandler):
 if __name__ == "__main__":
     if REDIS:
         threading.Thread(target=hold, daemon=True).start()
+    if ASK:
+        threading.Thread(target=keep_asking, daemon=True).start()
     ThreadingHTTPServer(("0.0.0.0", 8000), Handler).serve_forever()

@@ -20,7 +20,7 @@ import pytest
 
 from tests.hosts.conftest import SECRET
 from tests.hosts.load import Running
-from tests.hosts.shop import IMAGES, Stack, probe, web
+from tests.hosts.shop import IMAGES, Stack, docker, probe, web
 
 pytestmark = pytest.mark.docker
 
@@ -152,9 +152,9 @@ def test_a_killed_deployment_is_finished_by_the_next(stack: Stack) -> None:
     with Running(stack.port, HOST) as load:
         for number in range(KILLS):
             version_of(stack, f"k{number}")
-            # Sometimes a service comes or goes at the same moment, so that networks are half made, too.
+            # Sometimes a service comes or goes at the same moment, so that networks and names are half made, too.
             if number % 2:
-                stack.services["aaa"] = probe()
+                stack.services["aaa"] = probe(uses=["cart"])
             else:
                 stack.services.pop("aaa", None)
             process = stack.start()
@@ -198,6 +198,40 @@ def _sent(stack: Stack) -> int:
     head, *rows = [line.split(",") for line in stack.ask_edge("show stat").splitlines() if line]
     column = head.index("stot")
     return next(int(row[column]) for row in rows if row[:2] == ["svc_web", "web-1"])
+
+
+def test_what_was_stopped_by_hand_is_started_again(stack: Stack) -> None:
+    names = [stack.replicas(slot.rpartition("-")[0])[slot]["Name"] for slot in ("web-2", "session-1")]
+    docker("stop", "-t", "1", *names, stack.edge)
+    said = stack.up().output
+    assert said.count("was stopped: started again") == 3, said
+    assert stack.get("friend", "/fetch?url=http://cart/cart")["status"] == 200
+
+
+def test_what_a_killed_run_never_wrote_down_is_removed(stack: Stack) -> None:
+    """Whatever else carries the stack's label: somebody else's, or data."""
+    state = stack.root / ".quayside" / f"{stack.name}.json"
+    before = state.read_text()
+    content = stack.services["friend"]["files"]
+    stack.services["friend"]["files"] = {**content, "/etc/more/more.conf": {"content": "more"}}
+    stack.services["aaa"] = probe()
+    stack.up()
+    state.write_text(before)
+    del stack.services["aaa"]
+    stack.services["friend"]["files"] = content
+    labels = [f"--label=dev.quayside.stack={stack.key}", "--label=dev.quayside.inputs=x"]
+    kept = [
+        docker("volume", "create", *labels, "--label=dev.quayside.role=stateful"),
+        docker("volume", "create", labels[0], "--label=dev.quayside.role=files"),
+        docker("volume", "create", labels[1], "--label=dev.quayside.role=files"),
+    ]
+    try:
+        done = stack.run()
+        assert done.code == 0, done.output
+        assert set(docker("volume", "ls", "-q").split()) >= set(kept)
+    finally:
+        docker("volume", "rm", *kept)
+    stack.check()
 
 
 def test_a_restarted_edge_routes_as_before(stack: Stack) -> None:

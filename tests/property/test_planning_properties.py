@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from planning import Plan, plan
+from planning.names import folder_key
 from planning.order import creation_order
 from planning.placement import canary_count
 from planning.routes import Route, find
@@ -329,3 +331,11 @@ def test_the_most_specific_route_answers(planned: Plan, requests: list[tuple[str
     for host, path in requests:
         found = find(planned.routes, host, path)
         assert ({found.service} if found else set()) == most_specific(planned.routes, host, path)
+
+
+@MANY
+@given(folders=st.sets(st.text("/-_.xdu2D\u00e9", max_size=8), min_size=2, max_size=20))
+def test_no_two_folders_have_one_name(folders: set[str]) -> None:
+    keys = {folder_key(folder) for folder in folders}
+    assert len(keys) == len(folders)
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]*", key) for key in keys)

@@ -17,7 +17,9 @@ from rich.console import Console
 from quayside import containers, docker_engine, lifecycle, observe, preflight, progress, pulumi_cli, status
 from quayside.containers import Container
 from quayside.shell import CommandError
+from rehearsal.config import read_stack
 from rehearsal.events import Event
+from rehearsal.state import Entry, StateFile
 from settings.problems import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -226,6 +228,32 @@ def test_more_memory_than_the_machine_has_is_refused(tmp_path: Path, monkeypatch
     assert "memory is short: 100 MiB are free" in said[0]
 
 
+@pytest.mark.parametrize(
+    ("subnet", "used", "refused"),
+    [("10.128.0.0/26", 2, False), ("10.64.0.0/26", 2, True), ("10.64.0.0/26", 0, False)],
+)
+def test_a_network_in_use_keeps_its_subnet(
+    subnet: str, used: int, refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = f"acme-local-web {subnet} {used}\\nacme-local-other 10.9.0.0/26 3\\n0-acme-local {subnet} {used}\\n"
+    program(tmp_path / "bin", "docker", f"""case "$2" in ls) echo 1 2 3 ;; inspect) printf '{rows}' ;; esac\n""")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    network = {"type": preflight.NETWORK, "inputs": {"ipamConfigs": [{"subnet": "10.128.0.0/26"}]}}
+    named = [{**network, "inputs": {**network["inputs"], "name": name}} for name in ("acme-local-web", "0-acme-local")]
+    plan = preflight.planned(named)
+    if not refused:
+        preflight.check_subnets(plan, "acme/local")
+        return
+    with pytest.raises(ConfigError) as caught:
+        preflight.check_subnets(plan, "acme/local")
+    (problem,) = caught.value.problems
+    assert problem.message == (
+        "network 0-acme-local has 10.64.0.0/26 and should get 10.128.0.0/26, and 1 more would change; "
+        "a network that is in use cannot be changed"
+    )
+    assert problem.fix == "set it back, or run `make down` (volumes are kept) and then `make up`"
+
+
 def test_a_docker_context_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_CONTEXT", "elsewhere")
     with pytest.raises(CommandError, match="DOCKER_CONTEXT is set to elsewhere"):
@@ -289,6 +317,20 @@ def test_exec_takes_the_first_running_replica(monkeypatch: pytest.MonkeyPatch) -
     assert started[0][-4:] == ["id-web-2", "sh", "-c", "exit 3"]
 
 
+def test_what_was_stopped_by_hand_is_started_for_pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path / "bin", "docker", f'echo "$@" >>{tmp_path / "called"}\n')
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    found = [container("web-1", state="exited"), container("web-2"), container("web-3", state="restarting")]
+    monkeypatch.setattr(containers, "of_stack", lambda stack: found)
+    said: list[str] = []
+    containers.start_stopped("acme/local", said.append)
+    assert said == ["web-1 was stopped: started again"]
+    assert (tmp_path / "called").read_text() == "start id-web-1\n"
+    program(tmp_path / "bin", "docker", "echo 'no space left' >&2; exit 1\n")
+    with pytest.raises(CommandError, match="web-1-abc1234 is stopped and does not start: no space left"):
+        containers.start_stopped("acme/local", said.append)
+
+
 # --- pulumi ----------------------------------------------------------------------------------------------------------
 
 URN = "urn:pulumi:local::acme::quayside:docker:Service$docker:index/container:Container::web-1"
@@ -304,6 +346,11 @@ case "$*" in
     *"stack select"*)
         grep -q encryptionsalt Pulumi.local.yaml ||
             echo "encryptionsalt: v1:c2FsdA==:v1:eA==:eA==" >>Pulumi.local.yaml ;;
+    "config set"*)
+        while [ "$1" != --config-file ]; do shift; done
+        cat >>"$2.value"
+        grep -q encryptionsalt "$2" || exit 9
+        sed -i 's/^config: {/config: {"quayside:secrets": {stripe: {secure: "v1:YQ==:YQ=="}}, /' "$2" ;;
     *"stack output"*) echo '{"urls": ["http://shop.localhost/"]}' ;;
     up*)
         while [ "$1" != --event-log ]; do
@@ -390,34 +437,98 @@ def test_only_a_dead_process_loses_its_lock(
             pulumi_cli.release_stale_lock(project, "local")
 
 
-class State:
-    def __init__(self, empty: bool) -> None:
-        self.empty = empty
+def entry(type_: str, *, protect: bool = False) -> Entry:
+    return Entry(urn=f"urn:{type_}", type=type_, name="x", id="x", inputs={}, outputs={}, protect=protect)
+
+
+DATA = entry(preflight.VOLUME, protect=True)
+WEB = entry(CONTAINER)
+FILES = entry(preflight.VOLUME)
+
+
+def pulumi_state(root: Path, *entries: Entry) -> None:
+    """A checkpoint as the CLI writes it, with what always comes along."""
+    around = [
+        {"type": "pulumi:pulumi:Stack", "custom": False},
+        {"type": "pulumi:providers:docker", "custom": True},
+        {"type": "quayside:docker:StatefulService", "custom": False},
+    ]
+    file = root / ".quayside" / "pulumi" / ".pulumi" / "stacks" / "acme" / "local.json"
+    file.parent.mkdir(parents=True)
+    own = [{"type": each.type, "custom": True, "protect": each.protect} for each in entries]
+    file.write_text(json.dumps({"checkpoint": {"latest": {"resources": [*around, *own] if entries else []}}}))
 
 
 @pytest.mark.parametrize(
     ("on_path", "state", "by_pulumi", "expected"),
     [
-        (False, None, False, lifecycle.BY_REHEARSAL),
-        (True, None, False, lifecycle.BY_PULUMI),
-        (True, State(empty=True), False, lifecycle.BY_PULUMI),
-        (True, State(empty=False), False, "applied by the rehearsal, and pulumi is on PATH now"),
-        (False, None, True, "applied by pulumi, which is not on PATH any more"),
-        (False, State(empty=False), False, lifecycle.BY_REHEARSAL),
+        (False, [], [], lifecycle.BY_REHEARSAL),
+        (True, [], [], lifecycle.BY_PULUMI),
+        (True, [WEB], [], "applied by the rehearsal, and pulumi is on PATH now"),
+        (True, [FILES], [], "applied by the rehearsal, and pulumi is on PATH now"),
+        (False, [], [WEB, DATA], "applied by pulumi, which is not on PATH any more"),
+        (False, [WEB], [], lifecycle.BY_REHEARSAL),
+        # What `make down` keeps is in nobody's way.
+        (True, [DATA], [], lifecycle.BY_PULUMI),
+        (True, [DATA], [WEB, DATA], lifecycle.BY_PULUMI),
+        (False, [], [DATA], lifecycle.BY_REHEARSAL),
     ],
 )
 def test_nobody_takes_over_what_another_applied(
-    on_path: bool, state: State | None, by_pulumi: bool, expected: str, project: Path, monkeypatch: pytest.MonkeyPatch
+    on_path: bool,
+    state: list[Entry],
+    by_pulumi: list[Entry],
+    expected: str,
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("rehearsal.engine_state", lambda stack, root: state)
+    known = StateFile("acme", "local", project / "local.json", live={str(n): each for n, each in enumerate(state)})
+    monkeypatch.setattr("rehearsal.engine_state", lambda stack, root: known if state else None)
     monkeypatch.setattr(pulumi_cli, "available", lambda: on_path)
-    monkeypatch.setattr(pulumi_cli, "applied", lambda root, stack: by_pulumi)
+    pulumi_state(project, *by_pulumi)
+    assert pulumi_cli.applied(project, "local") == bool(by_pulumi)
     where = lifecycle.Project(project, "acme", "local")
     if expected in (lifecycle.BY_REHEARSAL, lifecycle.BY_PULUMI):
         assert lifecycle.engine(where) == expected
     else:
         with pytest.raises(CommandError, match=expected):
             lifecycle.engine(where)
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["own passphrase", "given passphrase"])
+def test_pulumi_encrypts_a_secret_before_the_first_up(
+    given: bool, pulumi: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE", raising=False)
+    monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE_FILE", raising=False)
+    if given:
+        monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "p")
+    pulumi_cli.set_secret(project, "local", "stripe", "hunter2")
+    text = (project / "Pulumi.local.yaml").read_text()
+    assert (project / ".quayside" / "Pulumi.local.yaml.value").read_text() == "hunter2"
+    assert text.startswith("# mine")
+    assert "stripe: {secure: 'v1:YQ==:YQ=='}" in text
+    # Who has been given the passphrase reads it in a clone, and needs the salt there.
+    assert ("encryptionsalt" in text) == given
+
+
+def test_a_secret_with_a_passphrase_of_its_own_leaves_the_salt_beside_it(project: Path) -> None:
+    path = os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if not (Path(p) / "pulumi").exists())
+    hidden = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
+    for key in ("one", "two"):
+        done = subprocess.run(
+            [sys.executable, "-m", "quayside", "secret", key],
+            cwd=project,
+            env={**{k: v for k, v in os.environ.items() if k not in hidden}, "PYTHONPATH": str(ROOT), "PATH": path},
+            input=f"value of {key}",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert "encryptionsalt" not in (project / "Pulumi.local.yaml").read_text()
+    config = read_stack(project, "local")
+    assert json.loads(config.values["quayside:secrets"]) == {"one": "value of one", "two": "value of two"}
 
 
 def test_a_secret_is_read_from_stdin_and_written_encrypted(project: Path) -> None:

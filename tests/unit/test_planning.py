@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from planning import Plan, plan
+from planning.names import folder_key
 from planning.order import creation_order
 from planning.placement import MIB
 from planning.routes import Route, find
@@ -35,6 +36,18 @@ def problems(services: Mapping[str, Any], sources: Mapping[str, str] | None = No
 WEB = {"image": "web", "port": 8000}
 CART = {"image": "cart", "port": 8000}
 REDIS = {"image": "redis", "port": 6379, "protocol": "tcp"}
+
+
+def test_a_folder_in_a_name() -> None:
+    folders = ["/app", "/etc/my-app", "/etc/my_app", "/etc/conf.d", "/a b", "/é"]
+    assert [folder_key(folder) for folder in folders] == [
+        "-app",
+        "-etc-my_dapp",
+        "-etc-my_uapp",
+        "-etc-conf.d",
+        "-a_x20_b",
+        "-_xE9_",
+    ]
 
 
 def test_names_stand_for_services_in_env() -> None:

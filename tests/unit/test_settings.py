@@ -16,13 +16,24 @@ from settings.types import ImageReference, parse_image
 
 DIGEST = f"sha256:{'a' * 64}"
 LOCAL: dict[str, object] = {"cloud": "local"}
-AWS: dict[str, object] = {"cloud": "aws", "domain": "example.com"}
+AWS: dict[str, object] = {
+    "cloud": "aws",
+    "domain": "example.com",
+    "capacity": {"instances": {"types": ["m7g.large"], "max": 4}},
+}
 FLEET: dict[str, object] = {"cloud": "hetzner", "domain": "example.com"}
 
 
 def read(services: str, config: dict[str, object] | None = None, secrets: tuple[str, ...] = ("stripe",)) -> Stack:
     name = "dev"
-    return parse(project="quayside", stack=name, services=services, config={**LOCAL, **(config or {})}, secrets=secrets)
+    return parse(
+        project="quayside",
+        stack=name,
+        services=services,
+        config={**LOCAL, **(config or {})},
+        secrets=secrets,
+        region="eu-central-1",
+    )
 
 
 def web(keys: str, config: dict[str, object] | None = None) -> Service:
@@ -66,11 +77,12 @@ PROD: dict[str, object] = {
     "services": {
         "web": {
             "image": f"registry.example.com/acme/web@{DIGEST}",
-            "replicas": {"min": 3, "max": 30, "cpu": 60, "requests": 800},
+            "sticky": None,  # not with a rollout of ECS's own
+            "replicas": {"min": 3, "max": 30, "cpu": 60},
             "rollout": {"strategy": "canary", "percent": 10, "bake": "10m"},
         },
         "cart": {"image": f"registry.example.com/acme/cart@{DIGEST}"},
-        "session": {"image": f"redis@{DIGEST}", "volume": None},
+        "session": {"image": f"redis@{DIGEST}", "volume": None, "health": {"command": ["redis-cli", "ping"]}},
     },
 }
 KEY = f"ssh-ed25519 {'A' * 68}"
@@ -107,7 +119,7 @@ def test_the_designs_services_parse() -> None:
 
 def test_a_stack_is_merged_over_the_services_and_null_removes() -> None:
     stack = read(SERVICES, PROD)
-    assert stack.services["web"].replicas == Autoscale(min=3, max=30, cpu=60, requests=800)
+    assert stack.services["web"].replicas == Autoscale(min=3, max=30, cpu=60)
     assert stack.services["web"].routes == ("{domain}", "www.{domain}", "{domain}/app")
     assert stack.services["session"].volume is None
     assert "cart" not in read("services: {web: {image: x}, cart: {image: y}}", {"services": {"cart": None}}).services

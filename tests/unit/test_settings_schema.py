@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
+from settings.document import read_yaml
 from settings.schema import outputs, services_schema, stack_schema
 from tests.unit.test_settings import PROD, SERVICES, STAGING
 
@@ -47,7 +48,8 @@ def test_the_repositorys_services_are_valid(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("**/Pulumi.*.yaml")), ids=str)
 def test_the_repositorys_stacks_are_valid(path: Path) -> None:
-    assert errors(stack_schema(), yaml.safe_load(path.read_text())) == []
+    # Not YAML 1.1, which reads `on` as true.
+    assert errors(stack_schema(), read_yaml(path.read_text(), path.name)) == []
 
 
 @pytest.mark.parametrize(

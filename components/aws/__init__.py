@@ -1,0 +1,1 @@
+"""Components on AWS: network, cluster, pool, balancers, security groups, registry, files, secrets, services."""

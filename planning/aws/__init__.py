@@ -1,0 +1,1 @@
+"""Planning for AWS: what is decided before anything is asked of it."""

@@ -1,0 +1,292 @@
+"""The whole plan of a stack on AWS, or every reason why there is none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+from planning import placement, references, routes
+from planning.aws import capacity, fargate, tasks
+from planning.aws.balancers import balancers
+from planning.aws.images import image
+from planning.aws.model import (
+    AwsPlan,
+    AwsService,
+    BalancerPlan,
+    Connect,
+    Pool,
+    Scaling,
+    Schedule,
+    SecurityPlan,
+    Variant,
+)
+from planning.aws.network import network
+from planning.aws.schedule import aws_cron
+from planning.aws.security import security
+from planning.collect import collect
+from planning.order import creation_order
+from planning.rendering import Rendered, RenderedFile, render
+from settings.capacity import AwsCapacity
+from settings.problems import ConfigError, Problem
+from settings.service import Autoscale, Service
+from settings.stack import Stack
+
+CPU_TARGET = 70
+"""Percent of CPU aimed at by a service that has two bounds and says nothing of when to move between them."""
+_GIB = 1024**3
+
+
+def plan(stack: Stack, sources: Mapping[str, str]) -> AwsPlan:
+    """Decide everything about a stack on AWS. Raises ConfigError with every problem at once.
+
+    ``sources`` is the text of every file that the services' ``files`` name.
+    """
+    problems: list[Problem] = []
+    services = stack.services
+    problems += references.check_uses(services)
+    problems += routes.check_routes(routes.table(services, stack.domain))
+    order = collect(problems, lambda: _order(services), ())
+    rendered = {name: render(name, stack, sources, problems) for name in sorted(services)}
+    for name, found in rendered.items():
+        problems += _file_sizes(name, found.files)
+    if problems:
+        # What follows would stumble over the same, and tell it again in other words.
+        raise ConfigError(sorted(problems))
+    pool = _pool(stack, problems)
+    behind, found = balancers(stack)
+    problems += found
+    guarded, found = security(stack, behind)
+    problems += found
+    built = {name: _service(name, stack, rendered[name], behind, guarded, pool, problems) for name in sorted(services)}
+    fit = None
+    if pool is not None:
+        fit = _fit(stack, pool, built.values())
+        problems += fit.problems
+    if problems:
+        raise ConfigError(sorted(set(problems)))
+    return AwsPlan(
+        region=stack.region or "",
+        network=network(stack),
+        pool=pool,
+        fargate=any(service.fargate for service in built.values()),
+        balancers=behind,
+        security=guarded,
+        services={name: built[name] for name in order},
+        secrets=sorted({key for service in built.values() for key in service.secrets.values()}),
+        logins=sorted({v.image.login for s in built.values() for v in s.variants if v.image.login is not None}),
+        repositories=sorted(stack.registry.repositories) if stack.registry else (),
+        fit=fit,
+        notes=[note for name in sorted(services) for note in _notes(name, services[name])],
+    )
+
+
+def _notes(name: str, service: Service) -> Iterable[str]:
+    at = f"services/{name}"
+    if service.port is not None and service.protocol == "tcp" and service.health.command is None:
+        # API ecs DeploymentConfiguration.minimumHealthyPercent: without a check, a task counts as healthy 40 s after it
+        # is running. No balancer of ours speaks TCP.
+        yield f"{at}/health: there is no command, so on aws a task counts as healthy when it has run for 40 seconds"
+    if service.sticky is not None and service.rollout is not None and service.rollout.strategy != "rolling":
+        yield (
+            f"{at}/sticky: in a {service.rollout.strategy} rollout visitors stay with the old version, past the switch "
+            f"as well, until its tasks end with `bake`; {at}/canary is a share that lasts"
+        )
+
+
+def capacity_of(stack: Stack) -> AwsCapacity:
+    return stack.capacity if isinstance(stack.capacity, AwsCapacity) else AwsCapacity()
+
+
+def _order(services: Mapping[str, Service]) -> Sequence[str]:
+    """Those that a service uses, or comes after, stand before it.
+
+    Running tasks do not see a Service Connect name that appears later (decisions.md 25), so `uses` decides here, too.
+    """
+    return creation_order(
+        {name: [n for n in {*service.after, *service.uses} if n in services] for name, service in services.items()},
+        "uses",
+        "on aws a service is created after those it uses or comes after: take one of these away, "
+        "or let one of them reach the other by its public route",
+    )
+
+
+def _file_sizes(name: str, files: Iterable[RenderedFile]) -> Iterable[Problem]:
+    size = sum(len(file.content.encode()) + len(file.path) for file in files)
+    if size > tasks.FILES_LIMIT:
+        yield Problem(
+            f"services/{name}/files",
+            f"are {-(-size // 1024)} KiB in all, and on aws {tasks.FILES_LIMIT // 1024} KiB fit: "
+            "they travel inside the task definition",
+            "put large files into the image",
+        )
+
+
+def _pool(stack: Stack, problems: list[Problem]) -> Pool | None:
+    instances = capacity_of(stack).instances
+    if instances is None:
+        return None
+    types, found = capacity.resolve(instances.types)
+    problems += found
+    return Pool(
+        types=[kind.name for kind in types],
+        architecture=types[0].architecture if types else "amd64",
+        min=instances.min,
+        max=instances.max,
+        spot=instances.spot,
+        generation=instances.generation,
+        image=instances.image,
+        disk=-(-instances.disk // _GIB),
+        trunking=instances.trunking,
+    )
+
+
+def _service(
+    name: str,
+    stack: Stack,
+    rendered: Rendered,
+    behind: Sequence[BalancerPlan],
+    guarded: SecurityPlan,
+    pool: Pool | None,
+    problems: list[Problem],
+) -> AwsService:
+    service = stack.services[name]
+    used = any(name in other.uses for other in stack.services.values())
+    connect = None
+    if used or service.uses:
+        http = service.protocol == "http"
+        port = None if not used else 80 if http else service.port
+        connect = Connect(port=port, http=http, client=bool(service.uses))
+    cpu, memory = tasks.asked(service, connect is not None)
+    if service.on == "fargate":
+        size = fargate.size(cpu / 1024, memory * tasks.MIB)
+        if size is None:
+            problems.append(fargate.problem(f"services/{name}", cpu / 1024, memory * tasks.MIB))
+        else:
+            cpu, memory = size.cpu, size.memory
+    architecture: Literal["amd64", "arm64"] = "amd64"
+    if service.on == "ec2" and pool is not None:
+        architecture = pool.architecture
+    groups = {g.role: g for b in behind for g in b.target_groups if g.service == name}
+    rules = [rule for b in behind for rule in b.rules if rule.service == name]
+    native = next((rule for rule in rules if rule.native), None)
+    canary = groups.get("canary")
+    primary = groups.get("primary")
+    variants = [
+        Variant(
+            name=name,
+            image=image(service.image, stack),
+            env=rendered.env,
+            replicas=placement.replica_count(service),
+            target_group=primary.name if primary else None,
+        )
+    ]
+    if service.canary is not None:
+        variants.append(
+            Variant(
+                name=f"{name}-canary",
+                image=image(service.canary.image, stack),
+                env={**rendered.env, **rendered.canary_env},
+                replicas=placement.canary_count(service),
+                target_group=canary.name if canary else None,
+                canary=True,
+            )
+        )
+    alternate = groups.get("alternate")
+    return AwsService(
+        name=name,
+        settings=service,
+        variants=variants,
+        files=rendered.files,
+        balancer=service.balancer if primary else None,
+        alternate=alternate.name if alternate else None,
+        rule=native.name if native else None,
+        connect=connect,
+        scaling=_scaling(name, service.replicas, problems) if isinstance(service.replicas, Autoscale) else None,
+        network=tasks.network_mode(service),
+        architecture=service.architecture or architecture,
+        cpu=cpu,
+        memory=memory,
+        providers=tasks.providers(service, stack),
+        groups=guarded.members.get(name, ()),
+        uses={
+            other: references.attributes(other, stack.services[other]).get("address", other)
+            for other in sorted(service.uses)
+        },
+        secrets={env: key for env, key in sorted(service.secrets.items()) if not key.startswith("arn:")},
+        existing_secrets={env: key for env, key in sorted(service.secrets.items()) if key.startswith("arn:")},
+        urls=[f"https://{route.host}{route.path}" for route in routes.service_routes(name, service, stack.domain)],
+    )
+
+
+def _scaling(name: str, replicas: Autoscale, problems: list[Problem]) -> Scaling:
+    schedule: list[Schedule] = []
+    for index, entry in enumerate(replicas.schedule):
+        try:
+            cron = aws_cron(entry.cron)
+        except ValueError as error:
+            problems.append(
+                Problem(f"services/{name}/replicas/schedule/{index}/cron", str(error), "for example 0 18 * * FRI")
+            )
+            continue
+        schedule.append(
+            Schedule(
+                # Named by when, not by its place in the list: taking the first away must not rename the second.
+                name=re.sub("[^A-Za-z0-9]+", "-", f"{entry.cron} {entry.timezone}".replace("*", "any")).strip("-"),
+                cron=cron,
+                timezone=entry.timezone,
+                min=entry.min,
+                max=max(entry.min, entry.max if entry.max is not None else replicas.max),
+            )
+        )
+    aimless = replicas.cpu is None and replicas.memory is None and replicas.requests is None
+    return Scaling(
+        min=replicas.min,
+        max=replicas.max,
+        cpu=CPU_TARGET if aimless else replicas.cpu,
+        memory=replicas.memory,
+        requests=replicas.requests,
+        schedule=schedule,
+    )
+
+
+def _fit(stack: Stack, pool: Pool, services: Iterable[AwsService]) -> capacity.Fit:
+    types, _ = capacity.resolve(pool.types)
+    zones = capacity_of(stack).zones
+    return capacity.fit(
+        [load for service in services if not service.fargate for load in _loads(service)],
+        capacity.Pool(
+            types=types,
+            min=pool.min,
+            max=pool.max,
+            spot=pool.spot,
+            zones=zones if isinstance(zones, int) else len(zones),
+            trunking=pool.trunking,
+            surge=stack.surge,
+        ),
+    )
+
+
+def _loads(service: AwsService) -> Iterable[capacity.TaskLoad]:
+    settings = service.settings
+    for variant in service.variants:
+        least = most = variant.replicas
+        if service.scaling is not None and not variant.canary:
+            bounds = [service.scaling.max, *(entry.max for entry in service.scaling.schedule)]
+            least, most = service.scaling.min, max(bounds)
+        yield capacity.TaskLoad(
+            service=variant.name,
+            of=service.name,
+            cpu=service.cpu,
+            memory=service.memory,
+            proxy_cpu=capacity.SERVICE_CONNECT_CPU if service.connect else 0,
+            proxy_memory=capacity.SERVICE_CONNECT_MEMORY if service.connect else 0,
+            network=service.network,
+            host_ports=(settings.port,) if service.network == "host" and settings.port is not None else (),
+            minimum=least,
+            maximum=most,
+            minimum_surge=0 if service.stateful else least,
+            maximum_surge=0 if service.stateful else most,
+            stateful=service.stateful,
+            architecture=settings.architecture,
+        )

@@ -1,0 +1,51 @@
+"""What one task of a service asks for, and where it runs: sizes, network, architecture, capacity providers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from planning.aws.capacity import SERVICE_CONNECT_CPU, SERVICE_CONNECT_MEMORY
+from settings.service import Service
+from settings.stack import Stack
+
+MIB = 1024**2
+FILES_CPU = 0
+"""CPU units: it is done before the service starts, and Fargate's sizes are too far apart to pay for it."""
+FILES_MEMORY = 32
+"""MiB of the container that lays a service's files down and ends before the service starts."""
+FILES_LIMIT = 40 * 1024
+"""Bytes of a service's files: they travel inside the task definition, which ends at 64 KiB."""
+
+
+def container_cpu(service: Service) -> int:
+    """CPU units of the service's own container: a share under contention, as on Docker hosts."""
+    return max(2, round(service.cpu * 1024))
+
+
+def container_memory(service: Service) -> int:
+    """MiB of the service's own container, a hard limit."""
+    return -(-service.memory // MIB)
+
+
+def network_mode(service: Service) -> Literal["awsvpc", "bridge", "host"]:
+    return "awsvpc" if service.network == "own" else service.network
+
+
+def asked(service: Service, connected: bool) -> tuple[int, int]:
+    """CPU units and MiB that a task asks for in all: its container, its files, its Service Connect proxy."""
+    cpu, memory = container_cpu(service), container_memory(service)
+    if service.files:
+        cpu, memory = cpu + FILES_CPU, memory + FILES_MEMORY
+    if connected:
+        cpu, memory = cpu + SERVICE_CONNECT_CPU, memory + SERVICE_CONNECT_MEMORY
+    return cpu, memory
+
+
+def providers(service: Service, stack: Stack) -> Mapping[str, int]:
+    """Capacity provider → weight. Nothing that holds data runs where AWS may take it back at two minutes' notice."""
+    if service.on == "ec2":
+        return {"pool": 1}
+    spot = getattr(getattr(stack.capacity, "fargate", None), "spot", 0) if service.volume is None else 0
+    weights = {"FARGATE": 100 - spot, "FARGATE_SPOT": spot}
+    return {name: weight for name, weight in weights.items() if weight}

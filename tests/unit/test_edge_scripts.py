@@ -1,0 +1,140 @@
+"""The release's shell scripts: that they are sound, and how two configurations become one."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planning.edge import BOOTSTRAP
+from tests.unit.test_edge import REDIS, SHOP, WEB, address, rendered, section
+
+SCRIPTS = Path(__file__).parents[2] / "components" / "docker"
+COMMON = (SCRIPTS / "edge_common.sh").read_text()
+INSIDE = ("accept", "switch", "forget", "restore")
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not on PATH")
+@pytest.mark.parametrize("name", [*INSIDE, "release", "leave"])
+def test_shellcheck_finds_nothing(name: str) -> None:
+    text = (COMMON if name in INSIDE else "") + (SCRIPTS / f"{name}.sh").read_text()
+    done = subprocess.run(["shellcheck", "--shell=sh", "-"], input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def union(one: str, other: str, folder: Path, fill: str = "") -> str:
+    (folder / "one").write_text(one)
+    (folder / "other").write_text(other)
+    script = COMMON.replace("/var/lib/haproxy", str(folder)) + f"union one other both-digest {fill}\n"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    if shutil.which("haproxy") is not None:
+        (folder / "both").write_text(done.stdout)
+        checked = subprocess.run(
+            ["haproxy", "-c", "-f", str(folder / "both")], capture_output=True, text=True, check=False
+        )
+        assert checked.returncode == 0, checked.stderr
+    return done.stdout
+
+
+def without(service: str, **changes: Any) -> dict[str, Any]:
+    return {name: {**SHOP[name], **changes.get(name, {})} for name in SHOP if name != service}
+
+
+def test_two_equal_configurations_are_one(tmp_path: Path) -> None:
+    text = rendered(SHOP)
+    digest = text.splitlines()[1].removeprefix("#: digest ")
+    same = union(text, text, tmp_path).replace("both-digest", digest)
+    kept = [line for line in same.splitlines() if line]
+    assert sorted(kept) == sorted(line for line in text.splitlines() if line)
+
+
+def test_a_caller_that_lost_its_use_keeps_it_beside_the_others(tmp_path: Path) -> None:
+    new = rendered(without("", web={"uses": ()}, cart={"uses": ()}))
+    both = union(new, rendered(SHOP), tmp_path)
+    internal = section(both, "frontend internal")
+    assert internal[:3] == ["bind :80", "acl to_cart var(txn.host) -m str cart", f"acl uses_cart src {address('web')}"]
+    assert internal[-2:] == ["use_backend svc_cart if to_cart uses_cart", "default_backend not_in_uses"]
+    assert section(both, "frontend tcp_session")[2:5] == [
+        "bind :6379",
+        f"acl uses_session src {address('cart')}",
+        f"acl uses_session src {address('worker')}",
+    ]
+
+
+def test_a_service_that_went_answers_the_names_it_had(tmp_path: Path) -> None:
+    new = rendered(without("session", cart={"uses": ()}, worker={"uses": ()}))
+    both = union(new, rendered(SHOP), tmp_path)
+    assert section(both, "frontend tcp_session") == section(rendered(SHOP), "frontend tcp_session")
+    assert section(both, "backend svc_session") == section(rendered(SHOP), "backend svc_session")
+    assert "#: network shop-local-session " in both
+    assert "#: server session " not in both
+
+
+def test_a_service_that_moved_to_another_port_answers_at_both(tmp_path: Path) -> None:
+    new = rendered({**SHOP, "session": {**SHOP["session"], "port": 6380}})
+    both = union(new, rendered(SHOP), tmp_path)
+    assert "bind :6380" in section(both, "frontend tcp_session")
+    old = section(both, "frontend tcp_session_6379")
+    assert "bind :6379" in old
+    assert old[-1] == "default_backend svc_session"
+    assert both.count("backend svc_session\n") == 3
+    assert "server session-1 session-1-abc1234:6380 weight 1" in both
+
+
+def test_a_port_that_changed_hands_is_the_first_ones(tmp_path: Path) -> None:
+    uses = {"uses": ("other",)}
+    new = rendered({**without("session", cart=uses, worker=uses), "other": REDIS})
+    both = union(new, rendered(SHOP), tmp_path)
+    assert both.count("bind :6379") == 1
+    assert section(both, "frontend tcp_other") == section(new, "frontend tcp_other")
+
+
+def test_what_has_no_server_is_filled_only_where_that_is_meant(tmp_path: Path) -> None:
+    old = rendered({**SHOP, "cart": {**SHOP["cart"], "replicas": 0}})
+    server = "server cart-1 cart-1-abc1234:8000 weight 1"
+    assert server not in union(old, rendered(SHOP), tmp_path)
+    filled = union(old, rendered(SHOP), tmp_path, "fill")
+    assert server in filled
+    assert filled.count("\nbackend svc_cart\n") == 1
+
+
+def test_the_first_configuration_joins_the_bootstrap(tmp_path: Path) -> None:
+    new = rendered({"web": {**WEB, "uses": ("cart",)}, "cart": WEB})
+    both = union(BOOTSTRAP, new, tmp_path, "fill")
+    assert "quayside: no release yet" in both
+    assert section(both, "frontend internal") == section(new, "frontend internal")
+    assert "resolvers docker" in both
+    assert both.splitlines()[0] == "#: digest both-digest"
+    assert both.rstrip().endswith("string both-digest")
+
+
+def locked(folder: Path, owner: str) -> subprocess.CompletedProcess[str]:
+    """Ask for the lock that another process holds, patient for two seconds."""
+    script = COMMON.replace("/var/lib/haproxy", str(folder)).replace("+ 300)", "+ 2)") + "lock; echo mine\n"
+    (folder / "owner").write_text(f"{owner}\n")
+    with (folder / "release.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        environment = {**os.environ, "QUAYSIDE_RUN": "me"}
+        return subprocess.run(
+            ["sh", "-c", script], env=environment, capture_output=True, text=True, timeout=10, check=False
+        )
+
+
+def test_the_lock_is_waited_for_but_not_for_ever(tmp_path: Path) -> None:
+    done = locked(tmp_path, "me")
+    assert done.returncode == 1
+    assert done.stdout.startswith("another release has held the edge for five minutes")
+
+
+def test_who_was_superseded_waits_for_no_lock(tmp_path: Path) -> None:
+    began = time.monotonic()
+    done = locked(tmp_path, "another")
+    assert (done.returncode, done.stdout) == (1, "a later release took over\n")
+    assert time.monotonic() - began < 2
