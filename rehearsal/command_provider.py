@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import signal
 import subprocess
 import threading
 from collections.abc import Mapping
@@ -33,6 +34,15 @@ _SUPPORTED = frozenset(
 class CommandProvider:
     """Runs `create` on creation, `update` (else `create` again) when any input changes, and `delete` at the end."""
 
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[str]] = set()
+
+    def interrupt(self) -> None:
+        """Ctrl-C for what is running, which does not get the terminal's own."""
+        for process in list(self._running):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
+
     def unsupported(self, inputs: Properties) -> list[str]:
         return sorted(inputs.keys() - _SUPPORTED)
 
@@ -41,64 +51,67 @@ class CommandProvider:
         return Diff(changed, tuple(key for key in changed if key == "triggers"))
 
     def create(self, step: Step) -> Made:
-        outputs = _run(step, step.inputs, "create", {})
+        outputs = self._run(step, step.inputs, "create", {})
         return Made(f"{step.name}{secrets.token_hex(4)}", outputs)
 
     def update(self, step: Step, old: Entry) -> Made:
         which = "update" if step.inputs.get("update") else "create"
-        return Made(old.id, _run(step, step.inputs, which, revealed(old.outputs)))
+        return Made(old.id, self._run(step, step.inputs, which, revealed(old.outputs)))
 
     def delete(self, step: Step, old: Entry) -> None:
-        _run(step, revealed(old.inputs), "delete", revealed(old.outputs))
+        self._run(step, revealed(old.inputs), "delete", revealed(old.outputs))
 
     def refresh(self, entry: Entry) -> Mapping[str, Any] | None:
         return None
 
-
-def _run(step: Step, inputs: Properties, which: str, before: Mapping[str, Any]) -> dict[str, Any]:
-    command = inputs.get(which)
-    if not command:
-        return {"stdout": before.get("stdout", ""), "stderr": before.get("stderr", "")}
-    environment = {**os.environ, **{key: str(value) for key, value in (members_of(inputs.get("environment"))).items()}}
-    if inputs.get("addPreviousOutputInEnv", True):
-        previous = {"PULUMI_COMMAND_STDOUT": before.get("stdout"), "PULUMI_COMMAND_STDERR": before.get("stderr")}
-        environment.update({key: str(value) for key, value in previous.items() if value})
-    arguments = [*(inputs.get("interpreter") or ["/bin/sh", "-c"]), str(command)]
-    logging = str(inputs.get("logging", "stdoutAndStderr"))
-    try:
-        process = subprocess.Popen(
-            arguments,
-            cwd=inputs.get("dir"),
-            env=environment,
-            stdin=subprocess.PIPE if inputs.get("stdin") else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            # Ctrl-C is for us: we let the steps in flight end, and a terminal would have sent it to them as well.
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise StepError(f"cannot start {arguments[0]}: {error}") from error
-    captured: dict[str, list[str]] = {"stdout": [], "stderr": []}
-    readers: list[threading.Thread] = []
-    for name, stream in (("stdout", process.stdout), ("stderr", process.stderr)):
-        tell = not step.quiet and logging in (name, "stdoutAndStderr")
-        reader = threading.Thread(target=_read, args=(stream, captured[name], step, tell), daemon=True)
-        reader.start()
-        readers.append(reader)
-    if process.stdin is not None:
-        with contextlib.suppress(BrokenPipeError), process.stdin:  # a command may end without reading it all
-            process.stdin.write(str(inputs["stdin"]))
-    code = process.wait()
-    for reader in readers:
-        reader.join()
-    stdout, stderr = ("".join(captured[name]).removesuffix("\n") for name in ("stdout", "stderr"))
-    if code != 0:
-        said = stderr or stdout
-        ended = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
-        raise StepError(said or f"{which}: {ended}, and it printed nothing")
-    return {"stdout": stdout, "stderr": stderr}
+    def _run(self, step: Step, inputs: Properties, which: str, before: Mapping[str, Any]) -> dict[str, Any]:
+        command = inputs.get(which)
+        if not command:
+            return {"stdout": before.get("stdout", ""), "stderr": before.get("stderr", "")}
+        environment = {
+            **os.environ,
+            **{key: str(value) for key, value in (members_of(inputs.get("environment"))).items()},
+        }
+        if inputs.get("addPreviousOutputInEnv", True):
+            previous = {"PULUMI_COMMAND_STDOUT": before.get("stdout"), "PULUMI_COMMAND_STDERR": before.get("stderr")}
+            environment.update({key: str(value) for key, value in previous.items() if value})
+        arguments = [*(inputs.get("interpreter") or ["/bin/sh", "-c"]), str(command)]
+        logging = str(inputs.get("logging", "stdoutAndStderr"))
+        try:
+            process = subprocess.Popen(
+                arguments,
+                cwd=inputs.get("dir"),
+                env=environment,
+                stdin=subprocess.PIPE if inputs.get("stdin") else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                start_new_session=True,  # Ctrl-C is for this program, which lets steps in flight end
+            )
+        except OSError as error:
+            raise StepError(f"cannot start {arguments[0]}: {error}") from error
+        self._running.add(process)
+        captured: dict[str, list[str]] = {"stdout": [], "stderr": []}
+        readers: list[threading.Thread] = []
+        for name, stream in (("stdout", process.stdout), ("stderr", process.stderr)):
+            tell = not step.quiet and logging in (name, "stdoutAndStderr")
+            reader = threading.Thread(target=_read, args=(stream, captured[name], step, tell), daemon=True)
+            reader.start()
+            readers.append(reader)
+        if process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError), process.stdin:  # a command may end without reading it all
+                process.stdin.write(str(inputs["stdin"]))
+        code = process.wait()
+        self._running.discard(process)
+        for reader in readers:
+            reader.join()
+        stdout, stderr = ("".join(captured[name]).removesuffix("\n") for name in ("stdout", "stderr"))
+        if code != 0:
+            said = stderr or stdout
+            ended = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
+            raise StepError(said or f"{which}: {ended}, and it printed nothing")
+        return {"stdout": stdout, "stderr": stderr}
 
 
 def _read(stream: IO[str], lines: list[str], step: Step, tell: bool) -> None:

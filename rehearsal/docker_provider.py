@@ -1,4 +1,4 @@
-"""Docker's containers, networks, volumes and images, with the semantics of pulumi-docker.
+"""Docker's containers, networks and volumes, with the semantics of pulumi-docker.
 
 What the applier makes carries its own labels beside the program's: stack, URN and a digest of the inputs. A crash
 between the engine's answer and the state file then leaves nothing that the next run could not place.
@@ -21,7 +21,6 @@ from rehearsal.values import Properties, items_of, members_of, revealed
 CONTAINER: Final = "docker:index/container:Container"
 NETWORK: Final = "docker:index/network:Network"
 VOLUME: Final = "docker:index/volume:Volume"
-IMAGE: Final = "docker:index/remoteImage:RemoteImage"
 
 STACK_LABEL: Final = "dev.quayside.stack"
 URN_LABEL: Final = "dev.quayside.urn"
@@ -350,73 +349,3 @@ def remove_volume(client: Any, name: str) -> None:
     except DockerRefusalError as error:
         if not is_missing(error):
             raise
-
-
-class ImageProvider:
-    """An image by name: the one that is there, else pulled."""
-
-    _IN_PLACE = frozenset({"keepLocally", "forceRemove"})
-
-    def __init__(self, hosts: Hosts) -> None:
-        self._hosts = hosts
-
-    def unsupported(self, inputs: Properties) -> list[str]:
-        return sorted(inputs.keys() - {"name", "keepLocally", "forceRemove", "pullTriggers", "triggers", "platform"})
-
-    def diff(self, old: Properties, new: Properties) -> Diff:
-        changed = changed_keys(old, new, frozenset({"pullTriggers"}))
-        return Diff(changed, tuple(key for key in changed if key not in self._IN_PLACE))
-
-    def create(self, step: Step) -> Made:
-        client = self._hosts.client(step.host)
-        name = str(step.inputs["name"])
-        found = self._inspect(client, name)
-        if found is None:
-            step.note("pulling")
-            image, _, tag = name.partition("@") if "@" in name else _split_tag(name)
-            arguments = {"tag": tag or "latest", "platform": step.inputs.get("platform")}
-            asked(f"pull {name}", lambda: client.pull(image, **arguments))
-            found = self._inspect(client, name)
-        if found is None:
-            raise StepError(f"image {name} was pulled, and is still not there")
-        return Made(f"{found['Id']}{name}", _image_outputs(step.inputs, found))
-
-    def _inspect(self, client: Any, name: str) -> dict[str, Any] | None:
-        try:
-            return asked("inspect", lambda: client.inspect_image(name))
-        except DockerRefusalError as error:
-            if is_missing(error):
-                return None
-            raise
-
-    def update(self, step: Step, old: Entry) -> Made:
-        return Made(old.id, {**old.outputs, **step.inputs})
-
-    def delete(self, step: Step, old: Entry) -> None:
-        inputs = revealed(old.inputs)
-        if inputs.get("keepLocally"):
-            return
-        client = self._hosts.client(old.host)
-        try:
-            asked("remove", lambda: client.remove_image(inputs["name"], force=bool(inputs.get("forceRemove"))))
-        except DockerRefusalError as error:
-            if is_conflict(error):
-                step.note(f"image {inputs['name']} stays: a container uses it")
-            elif not is_missing(error):
-                raise
-
-    def refresh(self, entry: Entry) -> Mapping[str, Any] | None:
-        """The name may point at another image by now, built or pulled again; gone, it is made anew."""
-        inputs = revealed(entry.inputs)
-        found = self._inspect(self._hosts.client(entry.host), str(inputs["name"]))
-        return {} if found is None else _image_outputs(inputs, found)
-
-
-def _split_tag(name: str) -> tuple[str, str, str]:
-    head, colon, tail = name.rpartition(":")
-    return (head, colon, tail) if colon and "/" not in tail else (name, "", "")
-
-
-def _image_outputs(inputs: Properties, found: Mapping[str, Any]) -> dict[str, Any]:
-    digests = items_of(found.get("RepoDigests"))
-    return {**inputs, "imageId": str(found["Id"]), "repoDigest": str(digests[0]) if digests else ""}

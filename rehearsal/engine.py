@@ -8,51 +8,38 @@ what served before serves on, and the next good run cleans up.
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from planning.names import LABEL_ROLE, ROLE_FILES, ROLE_STATEFUL
 from rehearsal import docker_provider as docker
-from rehearsal.command_provider import CommandProvider
+from rehearsal import removal, survey
 from rehearsal.config import StackConfig, project_name, read_stack
-from rehearsal.docker_hosts import Hosts, asked, is_missing
+from rehearsal.docker_hosts import UnreachableError
+from rehearsal.docker_settings import DOCKER_PROVIDER, settings_of
 from rehearsal.errors import ApplyError, RehearsalError
-from rehearsal.events import Applied, Event, Progress, Reporter, short_type
+from rehearsal.events import Applied, Event, Progress
+from rehearsal.interruption import interruptible
 from rehearsal.monitor import Outcome, RecordingMonitor
 from rehearsal.preview import Report, rehearse_config
 from rehearsal.program import run_program
-from rehearsal.providers import Made, Provider, Step, StepError
+from rehearsal.providers import Diff, Expiring, Made, Provider, Step, StepError
+from rehearsal.random_provider import UNMADE
 from rehearsal.record import Registration
+from rehearsal.refusal import refuse
 from rehearsal.secrets import Crypter, ensure_passphrase, find_passphrase
-from rehearsal.state import Entry, Intent, StateFile, load_state, locked, state_path
-from rehearsal.values import (
-    Properties,
-    Sealed,
-    Secret,
-    has_unknown,
-    redacted,
-    revealed,
-    secrets_in,
-    shown,
-)
+from rehearsal.state import Entry, Intent, StateFile, load_state, locked
+from rehearsal.values import Properties, Sealed, Secret, has_unknown, revealed, secrets_in, shown
+from rehearsal.work import COMMAND, DOCKER_TYPES, PROVIDER_PREFIX, Work
 
-COMMAND: Final = "command:local:Command"
-_PROVIDER_PREFIX: Final = "pulumi:providers:"
-_DOCKER_TYPES: Final = frozenset({docker.CONTAINER, docker.NETWORK, docker.VOLUME, docker.IMAGE})
-_DELETIONS_AT_ONCE: Final = 16
-_STRAY_GRACE: Final = 10
-_TAKEN_OVER: Final = "taken over from an interrupted run"
+_TAKEN_OVER = "taken over from an interrupted run"
 
 
 def apply(stack: str, root: Path, *, progress: Progress) -> Applied:
-    """Make the engine what the program of `root` declares for `stack`. Raises ApplyError."""
+    """Make the engines what the program of `root` declares for `stack`. Raises ApplyError."""
     started = time.monotonic()
     root = root.resolve()
     try:
@@ -61,8 +48,9 @@ def apply(stack: str, root: Path, *, progress: Progress) -> Applied:
             raise ApplyError(f"{', '.join(config.unread)}: cannot be decrypted: {config.why}")
         with locked(root, stack):
             report = rehearse_config(config)
-            _refuse(report, _providers(Hosts(), docker.Strays()))
-            return _Run(config, progress).apply(report, started)
+            refuse(report)
+            with _run(config, progress) as run:
+                return run.apply(report, started)
     except ApplyError:
         raise
     except (RehearsalError, StepError) as error:
@@ -75,8 +63,8 @@ def destroy(stack: str, root: Path, *, volumes: bool, progress: Progress) -> App
     root = root.resolve()
     try:
         config = read_stack(root, stack)
-        with locked(root, stack):
-            return _Run(config, progress).destroy(volumes=volumes, started=started)
+        with locked(root, stack), _run(config, progress) as run:
+            return run.destroy(volumes=volumes, started=started)
     except ApplyError:
         raise
     except (RehearsalError, StepError) as error:
@@ -89,105 +77,65 @@ def engine_state(stack: str, root: Path) -> StateFile | None:
     return load_state(root, project_name(root), stack, None)
 
 
-def _providers(hosts: Hosts, strays: docker.Strays) -> dict[str, Provider]:
-    return {
-        docker.CONTAINER: docker.ContainerProvider(hosts, strays),
-        docker.NETWORK: docker.NetworkProvider(hosts),
-        docker.VOLUME: docker.VolumeProvider(hosts),
-        docker.IMAGE: docker.ImageProvider(hosts),
-        COMMAND: CommandProvider(),
-    }
-
-
-def _refuse(report: Report, providers: dict[str, Provider]) -> None:
-    """Raise for whatever could not be carried out to the end, before anything is touched."""
-    problems = [str(problem) for problem in report.problems]
-    for found in report.registrations:
-        if not found.custom or found.type.startswith(_PROVIDER_PREFIX):
-            continue
-        where = f"{found.name} ({found.type})"
-        provider = providers.get(found.type)
-        if provider is None:
-            known = found.type.partition(":")[0] in ("tls", "random")
-            why = "is not yet carried out by the rehearsal" if known else "cannot be carried out by the rehearsal"
-            problems.append(f"{where}: {why}; only Docker resources and local commands are: use `pulumi up`")
-        else:
-            problems += [
-                f"{where}/{key}: is not carried out by the rehearsal, and would be ignored; use `pulumi up`"
-                for key in provider.unsupported(found.inputs)
-            ]
-            if found.import_id:
-                problems.append(f"{where}: the rehearsal does not import resources; use `pulumi up`")
-    if problems:
-        raise ApplyError("\n".join([f"stack {report.stack} cannot be applied; nothing was touched", *problems]))
+@contextlib.contextmanager
+def _run(config: StackConfig, progress: Progress) -> Generator[_Run]:
+    run = _Run(Work(config, progress))
+    try:
+        yield run
+    finally:
+        run.work.hosts.close()
 
 
 class _Run:
     """One apply or destroy of one stack, under its lock."""
 
-    def __init__(self, config: StackConfig, progress: Progress) -> None:
-        self._config = config
-        self._report = Reporter(progress)
-        self._hosts = Hosts()
-        self._strays = docker.Strays()
-        self._providers = _providers(self._hosts, self._strays)
-        self._failures: list[str] = []
-        self._guard = threading.Lock()
+    def __init__(self, work: Work) -> None:
+        self.work = work
         self._seen: set[str] = set()
-        self._looked: set[str] = set()
-        self._stopped: set[tuple[str, str]] = set()
         self._provider_hosts: dict[str, str] = {}
-        self._labels = {docker.STACK_LABEL: f"{config.project}/{config.stack}"}
-        self._state = StateFile(config.project, config.stack, state_path(config.root, config.stack))
 
     # --- apply
 
     def apply(self, report: Report, started: float) -> Applied:
+        work = self.work
         self._load(required=True)
         self._prepare_secrets(report)
-        hosts = {
-            str(revealed(found.inputs).get("host") or "")
-            for found in report.registrations
-            if found.type == f"{_PROVIDER_PREFIX}docker"
-        }
-        if any(found.type in _DOCKER_TYPES and not found.provider for found in report.registrations):
-            hosts.add("")
-        self._look(hosts)
-        monitor = RecordingMonitor(self._config.project, self._config.stack, self._handle)
+        survey.know_engines(work)
+        survey.look(work, survey.hosts_of_plan(work, report))
+        monitor = RecordingMonitor(work.config.project, work.config.stack, self._handle)
         with self._interruptible():
             try:
-                run_program(self._config, monitor, preview=False)
+                run_program(work.config, monitor, preview=False)
             except RehearsalError as error:
-                self._failures.insert(0, str(error))
-            self._failures += [f"{urn}: is registered twice" for urn in monitor.duplicates]
-            if not self._failures:
+                work.failures.insert(0, str(error))
+            work.failures += [f"{urn}: is registered twice" for urn in monitor.duplicates]
+            if not work.failures:
                 self._delete_old()
-        if self._failures:
-            raise ApplyError(self._failed_message())
-        with self._state.change():
-            self._state.intents.clear()
-            self._state.outputs = monitor.outputs
-        return Applied(Counter(self._report.changes), shown(monitor.outputs), time.monotonic() - started)
-
-    def _failed_message(self) -> str:
-        kept = "nothing that ran before was removed; mend it and run again: only what is missing will be done"
-        return "\n".join([*dict.fromkeys(self._failures), kept])
+        if work.failures:
+            kept = "nothing that ran before was removed; mend it and run again: only what is missing will be done"
+            raise ApplyError("\n".join([*dict.fromkeys(work.failures), kept]))
+        with work.state.change():
+            work.state.intents.clear()
+            work.state.outputs = monitor.outputs
+            survey.forget_engines(work)
+        return Applied(Counter(work.report.changes), shown(monitor.outputs), time.monotonic() - started)
 
     def _load(self, *, required: bool) -> None:
-        config = self._config
+        work, config = self.work, self.work.config
         try:
             found = load_state(config.root, config.project, config.stack, find_passphrase(config.root))
         except ApplyError as error:
             if required:
                 raise
-            self._note(f"{error.args[0].splitlines()[0]}: going by the labels on the engine")
+            work.note(f"{error.args[0].splitlines()[0]}: going by the labels on the engine")
             return
         if found is None:
             return
-        self._state = found
+        work.state = found
         if found.recovered:
-            self._note(f"{found.path.name} was damaged: going on from the copy before it, and the labels on the engine")
-        sealed = any(isinstance(s, Sealed) for e in found.live.values() for s in secrets_in([e.inputs, e.outputs]))
+            work.note(f"{found.path.name} was damaged: going on from the copy before it, and the labels on the engine")
+        values = [*([e.inputs, e.outputs] for e in found.live.values()), found.engines]
+        sealed = any(isinstance(secret, Sealed) for secret in secrets_in(values))
         if sealed and required:
             raise ApplyError(
                 f"{found.path}: holds secrets, and no passphrase is set\n"
@@ -195,401 +143,241 @@ class _Run:
             )
 
     def _prepare_secrets(self, report: Report) -> None:
-        if self._state.crypter is not None:
+        state = self.work.state
+        if state.crypter is not None:
             return
         values = [found.inputs for found in report.registrations] + [report.raw_outputs]
-        if not secrets_in(values):
+        if not secrets_in(values) and not any(found.additional_secret_outputs for found in report.registrations):
             return
-        passphrase = ensure_passphrase(self._config.root)
-        self._state.crypter = Crypter(passphrase, self._state.salt or self._config.salt)
-        self._state.salt = self._state.crypter.salt
+        passphrase = ensure_passphrase(self.work.config.root)
+        state.crypter = Crypter(passphrase, state.salt or self.work.config.salt)
+        state.salt = state.crypter.salt
 
     def _handle(self, found: Registration) -> Outcome:
         """Carry out one registration; called from many threads at once."""
+        work = self.work
         if not found.custom:
             return Outcome("", {})
-        if found.type.startswith(_PROVIDER_PREFIX):
-            self._provider_hosts[found.urn] = str(revealed(found.inputs).get("host") or "")
-            return Outcome(found.name, found.inputs)
-        with self._guard:
+        with work.guard:
             self._seen.add(found.urn)
-            if self._failures:
+            if work.failures:
                 return Outcome("", {}, failed=True)
         started = time.monotonic()
         try:
+            if found.type.startswith(PROVIDER_PREFIX):
+                return self._provider(found)
             if has_unknown(found.inputs):
                 raise StepError("depends on a value that nothing has made")
-            kind, entry, detail = self._carry_out(found)
+            with work.slot(found.type, self._host(found)):
+                kind, entry, detail = self._carry_out(found)
         except Exception as error:
-            self._fail(found.type, found.name, self._told(error, found.inputs), time.monotonic() - started)
+            seconds = time.monotonic() - started
+            work.fail(found.type, found.name, error, seconds, inputs=found.inputs, host=self._host(found))
             return Outcome("", {}, failed=True)
-        self._report(Event(kind, found.type, found.name, detail, time.monotonic() - started))
-        return Outcome(entry.id, entry.outputs)
+        work.report(Event(kind, found.type, found.name, detail, time.monotonic() - started))
+        return Outcome(entry.id, {**UNMADE.get(found.type, {}), **entry.outputs})
 
-    def _told(self, error: Exception, inputs: Properties) -> str:
-        text = str(error) if isinstance(error, StepError | RehearsalError) else f"{type(error).__name__}: {error}"
-        return redacted(text, inputs)
-
-    def _fail(self, type_: str, name: str, message: str, seconds: float) -> None:
-        with self._guard:
-            self._failures.append(f"{name} ({short_type(type_)}) failed:\n{message}")
-        self._report(Event("failed", type_, name, message, seconds))
+    def _provider(self, found: Registration) -> Outcome:
+        """A provider is nothing on an engine: what it says about its engine is noted for its resources."""
+        if found.type == DOCKER_PROVIDER:
+            settings = settings_of(found.name, found.inputs)
+            self.work.hosts.know(settings)
+            self._provider_hosts[found.urn] = settings.host
+            survey.remember_engine(self.work, found, settings)
+            if settings.host not in self.work.foreseen:
+                survey.look(self.work, {settings.host})
+        return Outcome(found.name, found.inputs)
 
     def _carry_out(self, found: Registration) -> tuple[Any, Entry, str]:
-        provider = self._providers[found.type]
+        provider = self.work.providers[found.type]
         old = self._adopt_alias(found)
         inputs = _with_ignored(found, old)
-        step = self._step(found, inputs)
+        draft = self._draft(found, inputs)
+        step = self._step(draft)
         if old is None:
-            entry, adopted = self._create(provider, step, found, inputs, None)
+            entry, adopted = self._create(provider, step, found, draft, None)
             return _verb(found.type, "create"), entry, _TAKEN_OVER if adopted else ""
         diff = provider.diff(revealed(old.inputs), step.inputs)
+        reasons = self._reasons_to_replace(provider, found, diff, old, draft)
         # What an unfinished run of a command has done is not known, even where its inputs were taken back since.
-        unfinished = found.type == COMMAND and found.urn in self._state.intents
-        if not diff.changed and not unfinished:
-            return self._keep(provider, step, found, old)
-        forced = {key.partition("[")[0].partition(".")[0] for key in found.replace_on_changes}
-        reasons = [key for key in diff.changed if key in diff.replace or key in forced or "*" in forced]
-        detail = ", ".join(diff.changed) or "its last run did not finish"
+        unfinished = found.type == COMMAND and found.urn in self.work.state.intents
+        if not diff.changed and not reasons and not unfinished:
+            return self._keep(provider, step, found, draft, old)
+        detail = ", ".join(dict.fromkeys([*diff.changed, *reasons])) or "its last run did not finish"
         if not reasons:
-            if found.type == COMMAND:
-                step.intend(Intent(name=found.name, type=COMMAND, digest="", host=step.host))
-            made = provider.update(step, old)
-            entry = self._entry(found, inputs, made)
-            with self._state.change():
-                self._state.live[found.urn] = entry
-                self._state.intents.pop(found.urn, None)
-            return _verb(found.type, "update"), entry, detail
+            return _verb(found.type, "update"), self._update(provider, step, found, draft, old), detail
         delete_first = diff.delete_first if found.delete_before_replace is None else found.delete_before_replace
         if old.protect:
             raise StepError(f"is protected, and would be replaced: {', '.join(reasons)} changed")
         if delete_first:
-            self._delete(old)
-            with self._state.change():
-                self._state.live.pop(found.urn, None)
-        entry, adopted = self._create(provider, step, found, inputs, None if delete_first else old)
+            removal.delete(self.work, old)
+            with self.work.state.change():
+                self.work.state.live.pop(found.urn, None)
+        entry, adopted = self._create(provider, step, found, draft, None if delete_first else old)
         return "replace", entry, f"{detail}; {_TAKEN_OVER}" if adopted else detail
+
+    def _reasons_to_replace(
+        self, provider: Provider, found: Registration, diff: Diff, old: Entry, draft: Entry
+    ) -> list[str]:
+        forced = {key.partition("[")[0].partition(".")[0] for key in found.replace_on_changes}
+        reasons = [key for key in diff.changed if key in diff.replace or key in forced or "*" in forced]
+        if "*" in found.ignore_changes:
+            return reasons
+        if old.host != draft.host:
+            reasons.append("host")
+        if isinstance(provider, Expiring) and (why := provider.expired(old, revealed(draft.inputs))):
+            reasons.append(why)
+        return reasons
 
     def _adopt_alias(self, found: Registration) -> Entry | None:
         """The resource as it is known, under this URN or a former one."""
-        old = self._state.live.get(found.urn)
+        state = self.work.state
+        old = state.live.get(found.urn)
         if old is not None:
             return old
         for urn in found.aliases:
-            former = self._state.live.get(urn)
+            former = state.live.get(urn)
             if former is not None and urn not in self._seen:
-                with self._state.change():
-                    renamed = replace(self._state.live.pop(urn), urn=found.urn, name=found.name)
-                    self._state.live[found.urn] = renamed
+                with state.change():
+                    renamed = replace(state.live.pop(urn), urn=found.urn, name=found.name)
+                    state.live[found.urn] = renamed
                 return renamed
         return None
 
     def _create(
-        self, provider: Provider, step: Step, found: Registration, inputs: Properties, old: Entry | None
+        self, provider: Provider, step: Step, found: Registration, draft: Entry, old: Entry | None
     ) -> tuple[Entry, bool]:
         made = provider.create(step)
-        entry = self._entry(found, inputs, made)
-        with self._state.change():
-            self._state.live[found.urn] = entry
-            self._state.intents.pop(found.urn, None)
+        entry = _finished(found, draft, made)
+        with self.work.state.change():
+            self.work.state.live[found.urn] = entry
+            self.work.state.intents.pop(found.urn, None)
             if old is not None:
-                self._state.pending.append(old)
+                self.work.state.pending.append(old)
         return entry, made.adopted
 
-    def _keep(self, provider: Provider, step: Step, found: Registration, old: Entry) -> tuple[Any, Entry, str]:
-        moved = provider.refresh(old)
+    def _update(self, provider: Provider, step: Step, found: Registration, draft: Entry, old: Entry) -> Entry:
+        if found.type == COMMAND:
+            step.intend(Intent(name=found.name, type=COMMAND, digest="", host=step.host))
+        entry = _finished(found, draft, provider.update(step, old))
+        with self.work.state.change():
+            self.work.state.live[found.urn] = entry
+            self.work.state.intents.pop(found.urn, None)
+        return entry
+
+    def _keep(
+        self, provider: Provider, step: Step, found: Registration, draft: Entry, old: Entry
+    ) -> tuple[Any, Entry, str]:
+        moved = None
+        if "*" not in found.ignore_changes:
+            with contextlib.suppress(UnreachableError):  # told by the survey; nothing has to change there
+                moved = provider.refresh(old)
         if moved is not None and not moved:
-            self._report.note(found.type, found.name, "is gone from the engine: made again")
-            entry, _ = self._create(provider, step, found, found.inputs, None)
+            self.work.report.note(found.type, found.name, "is gone from the engine: made again")
+            entry, _ = self._create(provider, step, found, draft, None)
             return _verb(found.type, "create"), entry, ""
-        started = (old.host, old.id) in self._stopped and docker.is_kept_running(step.inputs)
-        if started:
-            docker.start(self._hosts.client(old.host), old.id)
-        needs, outputs = list(found.needs), old.outputs
+        stopped = (old.host, old.id) in self.work.stopped and docker.is_kept_running(step.inputs)
+        if stopped:
+            docker.start(self.work.hosts.client(old.host), old.id)
         changed = moved is not None and dict(moved) != revealed(old.outputs)
-        if changed and moved is not None:
-            outputs = _marked(found, found.inputs, moved)
-        entry = replace(old, needs=needs, protect=found.protect, retain=found.retain_on_delete, outputs=outputs)
+        outputs = _marked(found, draft.inputs, moved) if changed and moved is not None else old.outputs
+        entry = replace(draft, id=old.id, inputs=old.inputs, outputs=outputs, host=old.host)
         if entry != old:
-            with self._state.change():
-                self._state.live[found.urn] = entry
-        if started:
+            with self.work.state.change():
+                self.work.state.live[found.urn] = entry
+        if stopped:
             return "update", entry, "was stopped: started again"
         return ("update", entry, "the name means another image now") if changed else ("same", entry, "")
 
-    def _entry(self, found: Registration, inputs: Properties, made: Made) -> Entry:
+    def _draft(self, found: Registration, inputs: Properties) -> Entry:
+        """The resource as it will be, but for what only its provider knows."""
         return Entry(
             urn=found.urn,
             type=found.type,
             name=found.name,
-            id=made.id,
+            id="",
             inputs=inputs,
-            outputs=_marked(found, inputs, made.outputs),
+            outputs={},
             needs=list(found.needs),
             protect=found.protect,
             retain=found.retain_on_delete,
             host=self._host(found),
+            provider=survey.provider_of(found),
         )
 
     def _host(self, found: Registration) -> str:
-        return self._provider_hosts.get(found.provider.rpartition("::")[0], "") if found.provider else ""
+        return self._provider_hosts.get(survey.provider_of(found), "")
 
-    def _step(self, found: Registration, inputs: Properties) -> Step:
+    def _step(self, draft: Entry) -> Step:
         def intend(intent: Intent) -> None:
-            with self._state.change():
-                self._state.intents[found.urn] = intent
+            with self.work.state.change():
+                self.work.state.intents[draft.urn] = intent
 
-        return Step(
-            urn=found.urn,
-            type=found.type,
-            name=found.name,
-            host=self._host(found),
-            inputs=revealed(inputs),
-            labels=self._labels,
-            note=lambda text: self._report.note(found.type, found.name, text),
-            intend=intend,
-            quiet=bool(secrets_in(inputs)),
-        )
-
-    # --- deletion
+        return self.work.step(draft, draft.inputs, intend)
 
     def _delete_old(self) -> None:
         """What the program no longer has, what was replaced, and what a killed run left over."""
-        gone = [entry for urn, entry in self._state.live.items() if urn not in self._seen]
+        work = self.work
+        gone = [entry for urn, entry in work.state.live.items() if urn not in self._seen]
         protected = [entry for entry in gone if entry.protect]
         for entry in protected:
-            self._report.note(entry.type, entry.name, "is no longer in the program, and stays: it is protected")
-        self._remove_strays()
-        self._delete_all([*self._state.pending, *(entry for entry in gone if not entry.protect)])
-        if not self._failures:
-            for host in sorted(self._looked):
-                self._sweep(host)
-
-    def _sweep(self, host: str) -> None:
-        """Networks and volumes of files that a killed run made and never wrote down. Data is never among them."""
-        for network in self._unknown(host, "networks"):
-            self._sweep_one(docker.NETWORK, str(network["Name"]), str(network["Id"]), host)
-        for volume in self._unknown(host, "volumes"):
-            if volume["Labels"].get(LABEL_ROLE) == ROLE_FILES:
-                self._sweep_one(docker.VOLUME, str(volume["Name"]), str(volume["Name"]), host)
-
-    def _sweep_one(self, type_: str, name: str, id_: str, host: str) -> None:
-        client = self._hosts.client(host)
-        try:
-            if type_ == docker.NETWORK:
-                docker.remove_network(client, id_, name)
-            else:
-                docker.remove_volume(client, id_)
-        except StepError as error:
-            self._report.note(type_, name, f"is left over from an interrupted run, and stays: {error}")
-            return
-        self._report(Event("delete", type_, name, "left over from an interrupted run"))
-
-    def _unknown(self, host: str, what: str) -> list[dict[str, Any]]:
-        """What the rehearsal made for this stack, and no state knows."""
-        known = {(entry.host, entry.id) for entry in [*self._state.live.values(), *self._state.pending]}
-        key = "Id" if what == "networks" else "Name"
-        found = self._labelled(host, what)
-        return [one for one in found if (host, str(one[key])) not in known and docker.INPUTS_LABEL in one["Labels"]]
-
-    def _remove_strays(self) -> None:
-        def remove(stray: tuple[str, dict[str, Any]]) -> None:
-            host, container = stray
-            name = str(container["Names"][0] if container["Names"] else container["Id"][:12]).lstrip("/")
-            started = time.monotonic()
-            grace = _STRAY_GRACE if container["State"] == "running" else None
-            try:
-                docker.remove_container(self._hosts.client(host), str(container["Id"]), grace, volumes=True)
-            except StepError as error:
-                self._fail(docker.CONTAINER, name, str(error), time.monotonic() - started)
-                return
-            detail = "left over from an interrupted run"
-            self._report(Event("delete", docker.CONTAINER, name, detail, time.monotonic() - started))
-
-        strays = self._strays.rest()
-        if strays:
-            with ThreadPoolExecutor(_DELETIONS_AT_ONCE) as pool:
-                list(pool.map(remove, strays))
-
-    def _delete_all(self, victims: Sequence[Entry]) -> None:
-        """Delete in parallel what nothing else among the victims needs, then what is free after that, and so on."""
-        remaining = list(victims)
-        failed: list[Entry] = []
-
-        def attempt(entry: Entry) -> bool:
-            started = time.monotonic()
-            try:
-                if not entry.retain:
-                    self._delete(entry)
-            except Exception as error:
-                self._fail(entry.type, entry.name, self._told(error, entry.inputs), time.monotonic() - started)
-                return False
-            with self._state.change():
-                if self._state.live.get(entry.urn) is entry:
-                    del self._state.live[entry.urn]
-                self._state.pending = [kept for kept in self._state.pending if kept is not entry]
-            self._report(Event("delete", entry.type, entry.name, "", time.monotonic() - started))
-            return True
-
-        with ThreadPoolExecutor(_DELETIONS_AT_ONCE) as pool:
-            while remaining:
-                needed = {urn for entry in [*remaining, *failed] for urn in entry.needs}
-                ready = [entry for entry in remaining if entry.urn not in needed]
-                if not ready:
-                    break
-                done = dict(zip(map(id, ready), pool.map(attempt, ready), strict=True))
-                failed += [entry for entry in ready if not done[id(entry)]]
-                remaining = [entry for entry in remaining if id(entry) not in done]
-
-    def _delete(self, entry: Entry) -> None:
-        step = Step(
-            urn=entry.urn,
-            type=entry.type,
-            name=entry.name,
-            host=entry.host,
-            inputs=revealed(entry.inputs),
-            labels=self._labels,
-            note=lambda text: self._report.note(entry.type, entry.name, text),
-            intend=lambda _intent: None,
-            quiet=bool(secrets_in(entry.inputs)),
-        )
-        if entry.type == COMMAND and any(isinstance(s, Sealed) for s in secrets_in(entry.inputs)):
-            step.note("its `delete` is left out: it needs a secret, and no passphrase is set")
-            return
-        self._providers[entry.type].delete(step, entry)
-
-    # --- what is on the engine
-
-    def _look(self, hosts: set[str]) -> None:
-        """Find what vanished behind our back, and what a killed run made and never wrote down."""
-        entries = [*self._state.live.values(), *self._state.pending]
-        hosts |= {entry.host for entry in entries if entry.type in _DOCKER_TYPES}
-        hosts |= {intent.host for intent in self._state.intents.values()}
-        listed: dict[tuple[str, str], set[str]] = {}
-        known = {(entry.host, entry.id) for entry in entries if entry.type == docker.CONTAINER}
-        self._looked = hosts
-        for host in sorted(hosts):
-            containers = self._labelled(host, "containers")
-            self._stopped |= {(host, str(c["Id"])) for c in containers if c["State"] == "exited"}
-            listed[host, docker.CONTAINER] = {str(c["Id"]) for c in containers}
-            listed[host, docker.NETWORK] = {str(n["Id"]) for n in self._labelled(host, "networks")}
-            listed[host, docker.VOLUME] = {str(v["Name"]) for v in self._labelled(host, "volumes")}
-            for container in containers:
-                if (host, str(container["Id"])) not in known:
-                    self._strange(host, container)
-        gone = [e for e in entries if e.id not in listed.get((e.host, e.type), {e.id}) and self._missing(e)]
-        if not gone:
-            return
-        with self._state.change():
-            for entry in gone:
-                if self._state.live.get(entry.urn) is entry:
-                    del self._state.live[entry.urn]
-                    self._report.note(entry.type, entry.name, "is gone from the engine")
-            self._state.pending = [entry for entry in self._state.pending if all(entry is not g for g in gone)]
-
-    def _strange(self, host: str, container: dict[str, Any]) -> None:
-        if docker.INPUTS_LABEL not in container["Labels"]:
-            stack = self._config.stack
-            raise ApplyError(
-                f"stack {stack} runs containers that the rehearsal did not make (such as {container['Names'][0]})\n"
-                f"    it was deployed by `pulumi`: go on with `pulumi up`, or `pulumi destroy` first"
-            )
-        self._strays.add(host, container)
-
-    def _labelled(self, host: str, what: str) -> list[dict[str, Any]]:
-        client = self._hosts.client(host)
-        filters = {"label": [f"{key}={value}" for key, value in self._labels.items()]}
-        if what == "containers":
-            return asked("list containers", lambda: client.containers(all=True, filters=filters))
-        if what == "networks":
-            return asked("list networks", lambda: client.networks(filters=filters))
-        return asked("list volumes", lambda: client.volumes(filters=filters))["Volumes"] or []
-
-    def _missing(self, entry: Entry) -> bool:
-        client = self._hosts.client(entry.host)
-        inspect = {
-            docker.CONTAINER: client.inspect_container,
-            docker.NETWORK: client.inspect_network,
-            docker.VOLUME: client.inspect_volume,
-        }[entry.type]
-        try:
-            asked("inspect", lambda: inspect(entry.id))
-        except StepError as error:
-            if is_missing(error):
-                return True
-            raise
-        return False
+            work.report.note(entry.type, entry.name, "is no longer in the program, and stays: it is protected")
+        removal.remove_strays(work)
+        removal.delete_all(work, [*work.state.pending, *(entry for entry in gone if not entry.protect)])
+        if not work.failures:
+            removal.sweep(work)
 
     # --- destroy
 
     def destroy(self, *, volumes: bool, started: float) -> Applied:
+        work = self.work
         self._load(required=False)
-        self._look({""})
-        entries = [*self._state.live.values(), *self._state.pending]
+        survey.know_engines(work)
+        survey.look(work, self._hosts_of_state())
+        entries = work.entries
         kept = [entry for entry in entries if entry.type == docker.VOLUME and entry.protect and not volumes]
         stuck = [entry for entry in entries if entry.protect and entry.type != docker.VOLUME]
         if stuck:
             names = ", ".join(entry.name for entry in stuck)
             raise ApplyError(f"{names}: protected; take `protect` out of the program, apply, and destroy again")
         with self._interruptible():
-            self._delete_all([entry for entry in entries if all(entry is not k for k in kept)])
-            self._remove_strays()
-            if not self._failures:
-                self._remove_labelled(volumes=volumes)
+            removal.delete_all(work, [entry for entry in entries if all(entry is not k for k in kept)])
+            removal.remove_strays(work)
+            if not work.failures:
+                removal.remove_labelled(work, volumes=volumes)
         for entry in kept:
-            self._report.note(entry.type, entry.name, f"volume {entry.id} is kept with its data")
-        if self._failures:
-            raise ApplyError("\n".join([*self._failures, "the rest is still known: run it again"]))
-        if self._state.empty:
-            self._state.remove()
+            work.report.note(entry.type, entry.name, f"volume {entry.id} is kept with its data")
+        if work.failures:
+            raise ApplyError("\n".join([*work.failures, "the rest is still known: run it again"]))
+        if work.state.empty:
+            work.state.remove()
         else:
-            with self._state.change():
-                self._state.intents.clear()
-                self._state.outputs = {}
-        return Applied(Counter(self._report.changes), {}, time.monotonic() - started)
+            with work.state.change():
+                work.state.intents.clear()
+                work.state.outputs = {}
+                survey.forget_engines(work)
+        return Applied(Counter(work.report.changes), {}, time.monotonic() - started)
 
-    def _remove_labelled(self, *, volumes: bool) -> None:
-        """Networks and volumes that no state knew."""
-        client = self._hosts.client("")
-        for network in self._unknown("", "networks"):
-            docker.remove_network(client, str(network["Id"]), str(network["Name"]))
-            self._report(Event("delete", docker.NETWORK, str(network["Name"])))
-        for volume in self._unknown("", "volumes"):
-            name = str(volume["Name"])
-            if volumes or volume["Labels"].get(LABEL_ROLE) != ROLE_STATEFUL:
-                docker.remove_volume(client, name)
-                self._report(Event("delete", docker.VOLUME, name))
-            else:
-                self._report.note(docker.VOLUME, name, f"volume {name} is kept with its data")
+    def _hosts_of_state(self) -> set[str]:
+        """Where anything of the stack can be: by its state or, where that is lost, by its plan."""
+        state = self.work.state
+        hosts = {entry.host for entry in self.work.entries if entry.type in DOCKER_TYPES} | set(state.engines)
+        hosts |= {intent.host for intent in state.intents.values() if intent.type in DOCKER_TYPES}
+        if not hosts:
+            with contextlib.suppress(RehearsalError):  # the program may not even run any more
+                hosts = survey.hosts_of_plan(self.work, rehearse_config(self.work.config))
+        return hosts or {""}
 
-    # --- small things
-
-    def _note(self, text: str) -> None:
-        self._report.note("", self._config.stack, text)
-
-    @contextlib.contextmanager
-    def _interruptible(self) -> Generator[None]:
-        """Ctrl-C lets the steps in flight end, starts none, and leaves a state that the next run goes on from."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def stop(_number: int, _frame: Any) -> None:
-            message = "interrupted"
-            if message in self._failures:
-                raise KeyboardInterrupt
-            self._failures.append(message)
-
-        former = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in former.items():
-                signal.signal(number, handler)
+    def _interruptible(self) -> contextlib.AbstractContextManager[None]:
+        return interruptible(self.work.failures, self.work.commands.interrupt)
 
 
 def _verb(type_: str, verb: str) -> str:
     return "run" if type_ == COMMAND else verb
+
+
+def _finished(found: Registration, draft: Entry, made: Made) -> Entry:
+    return replace(draft, id=made.id, outputs=_marked(found, draft.inputs, made.outputs))
 
 
 def _with_ignored(found: Registration, old: Entry | None) -> Properties:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from rehearsal.state import Entry, Intent
 from rehearsal.values import Properties
@@ -68,6 +68,15 @@ class Provider(Protocol):
 
     def refresh(self, entry: Entry) -> Mapping[str, Any] | None:
         """Outputs that have become others behind our back, where that is cheap to know and matters."""
+        ...
+
+
+@runtime_checkable
+class Expiring(Provider, Protocol):
+    """Of resources that come to an end by themselves."""
+
+    def expired(self, entry: Entry, inputs: Properties) -> str:
+        """Why it has to be replaced now although nothing else changed; empty where it does not."""
         ...
 
 

@@ -19,7 +19,17 @@ from typing import Any, Final
 
 from rehearsal.errors import ApplyError, RehearsalError
 from rehearsal.secrets import Crypter
-from rehearsal.values import SECRET_SIGNATURE, SIGNATURE, Properties, Sealed, Secret, mapping, revealed, sequence
+from rehearsal.values import (
+    SECRET_SIGNATURE,
+    SIGNATURE,
+    Properties,
+    Sealed,
+    Secret,
+    Unknown,
+    mapping,
+    revealed,
+    sequence,
+)
 
 _VERSION: Final = 1
 
@@ -39,6 +49,8 @@ class Entry:
     retain: bool = False
     host: str = ""
     """The Docker engine it is on; empty for the default one."""
+    provider: str = ""
+    """URN of the explicit provider it was made with; empty for the default one."""
 
 
 @dataclass(slots=True)
@@ -61,6 +73,8 @@ class StateFile:
     live: dict[str, Entry] = field(default_factory=dict[str, Entry])
     pending: list[Entry] = field(default_factory=list[Entry])
     intents: dict[str, Intent] = field(default_factory=dict[str, Intent])
+    engines: dict[str, Properties] = field(default_factory=dict[str, Properties])
+    """Address → how an explicit provider reaches it: what was made there can be deleted without the program's help."""
     outputs: Properties = field(default_factory=dict[str, Any])
     salt: str | None = None
     recovered: bool = False
@@ -94,6 +108,7 @@ class StateFile:
             "resources": [self._entry(entry) for entry in self.live.values()],
             "pending": [self._entry(entry) for entry in self.pending],
             "intents": {urn: asdict(intent) for urn, intent in self.intents.items()},
+            "engines": self._close(self.engines),
             "outputs": self._close(self.outputs),
         }
         data = json.dumps(document, indent=1, ensure_ascii=False).encode()
@@ -124,6 +139,8 @@ class StateFile:
         """`value` with every secret in it sealed."""
         if isinstance(value, Secret):
             return {SIGNATURE: SECRET_SIGNATURE, "ciphertext": self._seal(json.dumps(revealed(value.value)))}
+        if isinstance(value, Unknown):
+            return None
         if isinstance(value, Sealed):
             return {SIGNATURE: SECRET_SIGNATURE, "ciphertext": value.ciphertext}
         if (items := sequence(value)) is not None:
@@ -178,6 +195,7 @@ def load_state(root: Path, project: str, stack: str, passphrase: str | None) -> 
         state.live[entry.urn] = entry
     state.pending = [_entry(state, stored) for stored in document["pending"]]
     state.intents = {urn: Intent(**intent) for urn, intent in document["intents"].items()}
+    state.engines = state.open_value(document.get("engines", {}))
     state.outputs = state.open_value(document["outputs"])
     return state
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rehearsal.secrets import ensure_passphrase, set_secret
+from tests.hosts.fleet import Fleet
 from tests.hosts.shop import Stack, UnavailableError, prepare, shop
 
 SECRET = "correct-horse-battery-staple-7319"
@@ -20,6 +21,17 @@ def engine() -> None:
         prepare()
     except UnavailableError as why:
         pytest.skip(str(why))
+
+
+@pytest.fixture(scope="module")
+def fleet(engine: None) -> Iterator[Fleet]:
+    """Four machines, host1 to host4, with the images. Each test leaves them up and without containers."""
+    try:
+        made = Fleet.start([f"host{number}" for number in range(1, 5)])
+    except UnavailableError as why:
+        pytest.skip(str(why))
+    with made:
+        yield made
 
 
 @pytest.fixture(scope="module")
