@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from planning.aws.capacity import Fit
+from planning.flows import Flow
 from planning.rendering import RenderedFile
 from settings.service import Service
 
-INTERNET = "internet"
-"""The name of whatever is outside the stack."""
 S3 = "s3"
 """The target of a flow to S3's gateway endpoint: its prefix list, which counts as one rule."""
 
@@ -119,22 +118,6 @@ class BalancerPlan:
 
 
 # --- who reaches whom ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Flow:
-    """Traffic that is let through. Everything that is not a flow is refused."""
-
-    source: str
-    """A group (`balancer-1`, `service-web`, `instances`, `endpoints`, `data-db`), or an IPv4 range."""
-    target: str
-    """A group, an IPv4 range, or `s3`."""
-    protocol: Literal["tcp", "udp", "all"]
-    first: int
-    last: int
-    """Both 0 where the protocol is `all`."""
-    why: str
-    """For people: the description of the rule, up to 255 characters of a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,24 +8,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
 
 from planning.aws.images import split
-from planning.aws.model import INTERNET, S3, BalancerPlan, Flow, SecurityPlan
+from planning.aws.model import S3, BalancerPlan, SecurityPlan
 from planning.aws.tasks import network_mode
+from planning.flows import WORLD, Flow, flow, merged, rows
 from settings.capacity import AwsCapacity
 from settings.problems import Problem
 from settings.service import Egress, Service
 from settings.stack import Stack
 from settings.types import parse_image
 
-WORLD = "0.0.0.0/0"
 INSTANCES = "instances"
 ENDPOINTS = "endpoints"
 DYNAMIC = (32768, 65535)
 """Host ports that Docker gives to tasks in bridge mode: the kernel's ephemeral range from 32768 on, or 49153–65535
 where that is not known (ECS API: PortMapping.hostPort)."""
-_WHY_LENGTH = 255
 
 
 def security(stack: Stack, balancers: Sequence[BalancerPlan]) -> tuple[SecurityPlan, list[Problem]]:
@@ -34,7 +32,7 @@ def security(stack: Stack, balancers: Sequence[BalancerPlan]) -> tuple[SecurityP
     A service's tasks have one group of their own (AWS allows five on an interface), or the instances' in bridge and
     host mode.
     """
-    flows = _merged([*_from_balancers(stack, balancers), *_from_services(stack), *_from_instances(stack)])
+    flows = merged([*_from_balancers(stack, balancers), *_from_services(stack), *_from_instances(stack)])
     groups = dict(_groups(stack, balancers))
     members = {
         name: (f"service-{name}",) if network_mode(service) == "awsvpc" else ()
@@ -46,32 +44,10 @@ def security(stack: Stack, balancers: Sequence[BalancerPlan]) -> tuple[SecurityP
 
 def who(plan: SecurityPlan) -> list[dict[str, str]]:
     """The plan as a table for people."""
-    return [
-        {"from": _named(flow.source), "to": _named(flow.target), "address": _address(flow), "why": flow.why}
-        for flow in plan.flows
-    ]
-
-
-def _named(end: str) -> str:
-    return INTERNET if end == WORLD else end
-
-
-def _address(flow: Flow) -> str:
-    if flow.protocol == "all":
-        return "all"
-    if (flow.first, flow.last) == (0, 65535):
-        return f"{flow.protocol} all"
-    return f"{flow.protocol} {flow.first}" + (f"-{flow.last}" if flow.last != flow.first else "")
+    return rows(plan.flows)
 
 
 # --- what is let through ----------------------------------------------------------------------------------------------
-
-
-def _flow(
-    source: str, target: str, ports: int | tuple[int, int], why: str, protocol: Literal["tcp", "udp", "all"] = "tcp"
-) -> Flow:
-    first, last = ports if isinstance(ports, tuple) else (ports, ports)
-    return Flow(source=source, target=target, protocol=protocol, first=first, last=last, why=why)
 
 
 def _has_pool(stack: Stack) -> bool:
@@ -105,15 +81,15 @@ def _groups(stack: Stack, balancers: Sequence[BalancerPlan]) -> Iterator[tuple[s
 def _from_balancers(stack: Stack, balancers: Sequence[BalancerPlan]) -> Iterator[Flow]:
     for balancer in balancers:
         for cidr in stack.balancer.allow if balancer.hosts else ():
-            yield _flow(cidr, balancer.name, 80, "HTTP, redirected to HTTPS")
-            yield _flow(cidr, balancer.name, 443, "HTTPS")
+            yield flow(cidr, balancer.name, 80, "HTTP, redirected to HTTPS")
+            yield flow(cidr, balancer.name, 443, "HTTPS")
         for name in dict.fromkeys(group.service for group in balancer.target_groups):
             service = stack.services[name]
             door = _door(service)
             if door is not None:
                 routed = any(rule.service == name for rule in balancer.rules)
                 why = f"requests and health checks of {name}" if routed else f"health checks of {name}"
-                yield _flow(balancer.name, _group(name, service), door, why)
+                yield flow(balancer.name, _group(name, service), door, why)
 
 
 def _from_services(stack: Stack) -> Iterator[Flow]:
@@ -124,23 +100,23 @@ def _from_services(stack: Stack) -> Iterator[Flow]:
             door = _door(other)
             if door is not None:
                 # In awsvpc mode, Service Connect's proxy takes requests at the container's own port.
-                yield _flow(group, _group(used, other), door, f"{name} uses {used}")
+                yield flow(group, _group(used, other), door, f"{name} uses {used}")
         if service.volume is not None:
-            yield _flow(group, f"data-{name}", 2049, f"data of {name}")
+            yield flow(group, f"data-{name}", 2049, f"data of {name}")
         if service.egress is None:
-            yield _flow(group, WORLD, 0, f"egress of {name} is unset: anything", "all")
+            yield flow(group, WORLD, 0, f"egress of {name} is unset: anything", "all")
         for egress in service.egress or ():
             ports = egress.port or (0, 65535)
-            yield _flow(group, egress.to, ports, f"egress of {name}", egress.protocol)
+            yield flow(group, egress.to, ports, f"egress of {name}", egress.protocol)
         if group == INSTANCES or stack.network.nat != "none":
             continue
         # Names of AWS's services lead to the endpoints here, and nothing else leads out.
         for what in _own_calls(service):
-            yield _flow(group, ENDPOINTS, 443, f"{what} of {name}")
+            yield flow(group, ENDPOINTS, 443, f"{what} of {name}")
             if what == _PULLS:
-                yield _flow(group, S3, 443, f"layers of {name} from ECR")
+                yield flow(group, S3, 443, f"layers of {name} from ECR")
         if service.egress is None:
-            yield _flow(group, ENDPOINTS, 443, f"egress of {name} is unset: anything")
+            yield flow(group, ENDPOINTS, 443, f"egress of {name} is unset: anything")
 
 
 _PULLS = "image, logs and secrets"
@@ -159,14 +135,14 @@ def _from_instances(stack: Stack) -> Iterator[Flow]:
         return
     why = "ECS, images, logs and secrets"
     if stack.network.nat == "none":
-        yield _flow(INSTANCES, ENDPOINTS, 443, why)
-        yield _flow(INSTANCES, S3, 443, "layers from ECR, updates")
+        yield flow(INSTANCES, ENDPOINTS, 443, why)
+        yield flow(INSTANCES, S3, 443, "layers from ECR, updates")
         return
-    yield _flow(INSTANCES, WORLD, 443, why)
+    yield flow(INSTANCES, WORLD, 443, why)
     for name, service in sorted(stack.services.items()):
         if service.on == "ec2":
             for port in sorted(pull_ports(service) - {443}):
-                yield _flow(INSTANCES, WORLD, port, f"image of {name}")
+                yield flow(INSTANCES, WORLD, port, f"image of {name}")
 
 
 def pull_ports(service: Service) -> set[int]:
@@ -174,28 +150,6 @@ def pull_ports(service: Service) -> set[int]:
     references = [service.image, *([service.canary.image] if service.canary else [])]
     hosts = [split(parse_image(reference))[0] or "" for reference in references]
     return {int(port) if port else 443 for _, _, port in (host.partition(":") for host in hosts)}
-
-
-def _merged(flows: Sequence[Flow]) -> Sequence[Flow]:
-    """One flow for each that differs in more than its cause: AWS refuses a second rule that says the same."""
-    causes: dict[tuple[str, str, Literal["tcp", "udp", "all"], int, int], list[str]] = {}
-    for flow in flows:
-        key = (flow.source, flow.target, flow.protocol, flow.first, flow.last)
-        causes.setdefault(key, []).append(flow.why)
-    return sorted(
-        Flow(source=source, target=target, protocol=protocol, first=first, last=last, why=_joined(whys))
-        for (source, target, protocol, first, last), whys in causes.items()
-    )
-
-
-def _joined(whys: Sequence[str]) -> str:
-    distinct = list(dict.fromkeys(whys))
-    for shown in range(len(distinct), 0, -1):
-        more = f"; and {len(distinct) - shown} more" if shown < len(distinct) else ""
-        text = "; ".join(distinct[:shown]) + more
-        if len(text) <= _WHY_LENGTH:
-            return text
-    return distinct[0][:_WHY_LENGTH]
 
 
 # --- what cannot be kept to -------------------------------------------------------------------------------------------

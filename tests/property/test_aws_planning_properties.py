@@ -15,12 +15,13 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from planning.aws.balancers import balancers, is_native
-from planning.aws.model import INTERNET, BalancerPlan, Flow, Rule, SecurityPlan
+from planning.aws.model import BalancerPlan, Rule, SecurityPlan
 from planning.aws.names import short
 from planning.aws.network import LETTERS, network
 from planning.aws.priorities import LAST, Claim, assign, band, overlap, slot
 from planning.aws.schedule import aws_cron
-from planning.aws.security import WORLD, security, who
+from planning.aws.security import security, who
+from planning.flows import INTERNET, WORLD, Flow
 from planning.routes import Route, find, table
 from settings.problems import Problem
 from settings.service import Service
