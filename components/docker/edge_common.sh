@@ -55,6 +55,8 @@ union() { # one other digest fill
         function callers() { return inner() && ($1 == "acl" || $1 == "use_backend") }
         # Without a server here, and with one there. Only then do the other servers answer for a backend of both.
         function filled() { return fill && name in wanted && !(name in serves) && name in offers }
+        # What tells of the health of a backend (up_) comes with it.
+        function needed() { return name in wanted || name ~ /^up_/ && ("svc_" substr(name, 4)) in wanted }
         FNR == 1 { pass++; kind = name = "" }
         /^(global|defaults|resolvers|frontend|backend)/ { kind = $1; name = $2 }
         kind == "frontend" && name == "digest" {
@@ -84,7 +86,7 @@ union() { # one other digest fill
             if (both && $1 == "bind") printf "%s", more[name, "acl"]
         }
         pass == 4 && (kind == "resolvers" && !((kind, name) in section) \
-            || kind == "backend" && name in wanted && (!((kind, name) in section) || filled()) \
+            || kind == "backend" && needed() && (!((kind, name) in section) || filled()) \
             || inner() && !(other[name] in bound)) {
             # The same name at another port is a frontend of its own.
             if ($1 == "frontend" && (kind, name) in section) $0 = $0 "_" substr(other[name], 2)

@@ -136,33 +136,41 @@ def _service(
     mesh: Mesh,
 ) -> Iterable[str]:
     """The backend of a service that this edge sends to: replicas here, and on other hosts behind their gateways."""
+    http, sticky = service.settings.protocol == "http", service.settings.sticky is not None
     remote: list[str] = []
     probes: list[str] = []
     for receiver in (p.receiver for p in plan.passages if (p.sender, p.service) == (host, service.name)):
-        at = f"{_bracketed(addresses[receiver])}:{MESH_PORT} {mesh.options}"
+        at = f"{_bracketed(addresses[receiver])}:{MESH_PORT}"
         for label in labels(service, receiver, plan.slots(service.name, receiver)):
             sni = name(label.name, receiver)
             # No slot is called so, whatever hosts are called.
             server = f"{label.name}.{receiver}"
-            sticky = service.settings.sticky is not None
             weight = label.slots[0].weight if sticky else plan.placement.shares[service.name][receiver]
-            cookie = f" cookie {label.slots[0].name}" if sticky else ""
-            check = "" if service.stateful else f" check-sni {sni} {_INTERVAL}"
+            check = "" if service.stateful else f" check-sni {sni}"
             if probed(service):
                 asked = name(probe(service.name), receiver)
-                probes.append(f"    server {server} {at} sni str({asked}) check check-sni {asked} {_INTERVAL} {_DEAD}")
+                probes.append(f"    server {server} {at} sni str({asked}) check check-sni {asked}")
                 check = f" no-check track up_{service.name}/{server}"
-            pool = f" {_POOL}" if service.settings.protocol == "http" else ""
-            remote.append(f"    server {server} {at} sni str({sni}) weight {weight}{cookie}{check} {_DEAD}{pool}")
-    alive = ("    option srvtcpka", *_ALIVE) if service.settings.protocol == "http" else _ALIVE
+            cookie = f" cookie {label.slots[0].name}" if sticky else ""
+            remote.append(f"    server {server} {at} sni str({sni}){check} weight {weight}{cookie}")
+    # What a default says holds for the servers after it, so not for those on this host.
+    others = f"    default-server {mesh.options} {_INTERVAL} {_DEAD}"
     local = replace(service, slots=plan.slots(service.name, host))
-    yield from haproxy.backend(local, containers, remote, alive if remote else ())
+    if not remote:
+        yield from haproxy.backend(local, containers)
+        return
+    yield from haproxy.backend(
+        local,
+        containers,
+        more=(f"{others} {_POOL}" if http else others, *remote),
+        settings=("    option srvtcpka", *_ALIVE) if http else _ALIVE,
+    )
     if probes:
         yield f"backend up_{service.name}"
         yield f"    timeout check {service.settings.health.timeout}s"
         yield "    option httpchk"
         yield "    http-check send meth GET uri / ver HTTP/1.1 hdr Host quayside"
-        yield "    default-server fall 2 rise 1"
+        yield f"{others} fall 2 rise 1"
         yield from probes
         yield ""
 

@@ -59,7 +59,7 @@ def gateway(plan: FleetPlan, host: str, containers: Mapping[str, str], mesh: Mes
     for name in offered:
         yield from (f"    acl speaks_http var(sess.label) -m str {asked}" for asked in _http(plan, name, offered[name]))
     yield haproxy.IDLE_CLOSE
-    yield "    timeout client 24h"
+    # No longer timeout for clients than anywhere: it is also that of a handshake, and that of TCP is the tunnel's.
     # A sender that died leaves no connection behind for the day that they may be idle.
     yield "    option clitcpka"
     yield "    clitcpka-idle 30s"
