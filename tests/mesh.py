@@ -198,13 +198,16 @@ class Loopback:
         network = next(_networks)
         large, small = network // 250 % 50, network % 250
         self._prefix, self._calling = f"127.{large + 100}.{small}", f"127.{large + 200}.{small}"
-        known = [*plan.hosts, *sorted(plan.placement.slots)]
-        self._numbers = {name: number for number, name in enumerate(known, 2)}
+        self._hosts = {name: number for number, name in enumerate(plan.hosts, 2)}
+        self._slots = {name: number for number, name in enumerate(sorted(plan.placement.slots), 2 + len(plan.hosts))}
         self._callers = {name: number for number, name in enumerate(sorted(plan.services), 1)}
 
     def __getitem__(self, name: str) -> str:
-        """Of a host or a slot."""
-        return f"{self._prefix}.{self._numbers[name]}"
+        """Of a host."""
+        return f"{self._prefix}.{self._hosts[name]}"
+
+    def slot(self, name: str) -> str:
+        return f"{self._prefix}.{self._slots[name]}"
 
     def caller(self, service: str) -> str:
         """Where a container of a service calls from."""
@@ -248,6 +251,7 @@ class Running:
         self.plan = plan
         self.folder = folder
         self.at = Loopback(plan)
+        self.hosts = [name for name, one in plan.hosts.items() if not one.host.down]
         self.authority = authority or Authority()
         self._replicas: dict[str, _Http | _Tcp] = {}
         self._edges: dict[str, subprocess.Popen[bytes]] = {}
@@ -259,7 +263,7 @@ class Running:
 
     def text(self, name: str, plan: FleetPlan | None = None) -> str:
         plan = plan or self.plan
-        here = {slot.name: self.at[slot.name] for s in plan.hosts[name].services.values() for slot in s.slots}
+        here = {slot.name: self.at.slot(slot.name) for s in plan.hosts[name].services.values() for slot in s.slots}
         addresses = {other: self._routes.get((name, other), self.at[other]) for other in plan.hosts}
         config = self._configs.get(name, HostConfig())
         text = render_host(plan, name, config, here, {}, addresses, mesh(name))
@@ -270,11 +274,11 @@ class Running:
             for name, service in self.plan.services.items():
                 for slot in service.slots:
                     self.start(name, slot.name)
-            for name in self.plan.hosts:
+            for name in self.hosts:
                 self._edge(name)
-            for name in self.plan.hosts:
+            for name in self.hosts:
                 self._await(name)
-            until(lambda: all(self._all_up(name) for name in self.plan.hosts), 10)
+            until(lambda: all(self._all_up(name) for name in self.hosts), 10)
         except BaseException:
             self.__exit__()
             raise
@@ -293,7 +297,7 @@ class Running:
         if settings.port is None:
             return
         kind = _Http if settings.protocol == "http" else _Tcp
-        server = kind(slot, (self.at[slot], settings.port))
+        server = kind(slot, (self.at.slot(slot), settings.port))
         self._replicas[slot] = server
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
 
