@@ -1,4 +1,7 @@
-"""The whole plan of a stack on one Docker host, or every reason why there is none."""
+"""The whole plan of a stack on one Docker host, or every reason why there is none.
+
+What does not depend on the number of hosts is decided by `decide`; planning/hosts/plan.py makes a fleet's plan of it.
+"""
 
 from __future__ import annotations
 
@@ -89,15 +92,55 @@ class Plan:
     edge_subnet: subnets.Subnet
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What holds on one host as on many."""
+
+    naming: Naming
+    services: Mapping[str, ServicePlan]
+    """In the order of creation, each with all its own slots."""
+    routes: Sequence[routes.Route]
+    reach: Sequence[Reach]
+    edge_subnet: subnets.Subnet
+
+
 def plan(stack: Stack, sources: Mapping[str, str]) -> Plan:
     """Decide everything about a stack on one Docker host. Raises ConfigError with every problem at once.
 
     ``sources`` is the text of every file that the services' ``files`` name.
     """
-    problems: list[Problem] = []
+    fit, misfits = placement.fit(stack.services, stack.edge.memory, stack.memory, stack.surge)
+    decided = decide(stack, sources, misfits)
+    return Plan(
+        naming=decided.naming,
+        services=decided.services,
+        routes=decided.routes,
+        reach=decided.reach,
+        fit=fit,
+        edge_subnet=decided.edge_subnet,
+    )
+
+
+RESERVED_PORTS = (9901, 9902, 9903, 10080)
+"""Ports the edge listens on for itself: master and stats sockets, digest, public requests."""
+
+
+def decide(
+    stack: Stack,
+    sources: Mapping[str, str],
+    known: Iterable[Problem] = (),
+    *,
+    reserved: Sequence[int] = RESERVED_PORTS,
+    https: int | None = None,
+) -> Decided:
+    """Raises ConfigError with every problem, those that are ``known`` already among them.
+
+    ``reserved`` are the edge's own ports; ``https`` is the port of public addresses that begin with ``https://``.
+    """
+    problems = list(known)
     services = stack.services
     problems += references.check_uses(services)
-    problems += _check_ports(services)
+    problems += _check_ports(services, reserved)
     public = routes.table(services, stack.domain)
     problems += routes.check_routes(public)
     order = collect(
@@ -105,21 +148,21 @@ def plan(stack: Stack, sources: Mapping[str, str]) -> Plan:
     )
     naming = Naming(project=stack.project, stack=stack.name)
     given = collect(problems, lambda: subnets.allocate(stack.subnets, naming.key, [EDGE, *services]), {})
-    fit, misfits = placement.fit(services, stack.edge.memory, stack.memory, stack.surge)
-    problems += misfits
     rendered = {name: render(name, stack, sources, problems) for name in sorted(services)}
     if problems:
         raise ConfigError(sorted(problems))
+    urls = {route: route.url(stack.edge.http) if https is None else route.url(https, "https") for route in public}
     plans = {
-        name: _service_plan(name, stack, given[name], rendered[name], [r for r in public if r.service == name])
+        name: _service_plan(
+            name, stack, given[name], rendered[name], {r: u for r, u in urls.items() if r.service == name}
+        )
         for name in order
     }
-    return Plan(
+    return Decided(
         naming=naming,
         services=plans,
         routes=public,
-        reach=tuple(_reach(plans, public, stack)),
-        fit=fit,
+        reach=tuple(_reach(plans, urls, stack)),
         edge_subnet=given[EDGE],
     )
 
@@ -128,7 +171,7 @@ def _known_after(service: Service, services: Mapping[str, Service]) -> Sequence[
     return [name for name in service.after if name in services]
 
 
-def _check_ports(services: Mapping[str, Service]) -> Iterable[Problem]:
+def _check_ports(services: Mapping[str, Service], reserved: Sequence[int]) -> Iterable[Problem]:
     """The edge tells TCP services apart by port alone, so each needs its own, and none may take the edge's."""
     owners: dict[int, str] = {}
     for name, service in sorted(services.items()):
@@ -142,13 +185,9 @@ def _check_ports(services: Mapping[str, Service]) -> Iterable[Problem]:
                 f'"{owner}" is a TCP service on port {service.port} too, and the edge tells them apart by port',
                 f"let {name} or {owner} listen on another port",
             )
-        if service.port == 80 or service.port in RESERVED_PORTS:
-            reserved = ", ".join(str(port) for port in (80, *RESERVED_PORTS))
-            yield Problem(path, f"port {service.port} is the edge's own", f"any port but {reserved}")
-
-
-RESERVED_PORTS = (9901, 9902, 9903, 10080)
-"""Ports the edge listens on for itself: master and stats sockets, digest, public requests."""
+        if service.port == 80 or service.port in reserved:
+            taken = ", ".join(str(port) for port in (80, *reserved))
+            yield Problem(path, f"port {service.port} is the edge's own", f"any port but {taken}")
 
 
 def _file_sets(files: Sequence[RenderedFile], slots: Sequence[Slot]) -> Mapping[str, FileSet]:
@@ -162,7 +201,7 @@ def _file_sets(files: Sequence[RenderedFile], slots: Sequence[Slot]) -> Mapping[
 
 
 def _service_plan(
-    name: str, stack: Stack, subnet: subnets.Subnet, rendered: Rendered, public: Sequence[routes.Route]
+    name: str, stack: Stack, subnet: subnets.Subnet, rendered: Rendered, public: Mapping[routes.Route, str]
 ) -> ServicePlan:
     service = stack.services[name]
     replicas, canaries = placement.replica_count(service), placement.canary_count(service)
@@ -195,13 +234,13 @@ def _service_plan(
         hosts=dict.fromkeys(sorted(service.uses), subnet.edge),
         callers=sorted(caller for caller, other in stack.services.items() if name in other.uses),
         health_host=exact[0] if exact else name,
-        urls=[route.url(stack.edge.http) for route in public],
+        urls=list(public.values()),
     )
 
 
-def _reach(plans: Mapping[str, ServicePlan], public: Sequence[routes.Route], stack: Stack) -> Iterable[Reach]:
-    for route in public:
-        yield Reach(source="world", target=route.service, address=route.url(stack.edge.http))
+def _reach(plans: Mapping[str, ServicePlan], public: Mapping[routes.Route, str], stack: Stack) -> Iterable[Reach]:
+    for route, url in public.items():
+        yield Reach(source="world", target=route.service, address=url)
     for name, service in sorted(plans.items()):
         for used in sorted(service.settings.uses):
             known = references.attributes(used, stack.services[used])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from settings.problems import Problem
 from settings.service import Service
@@ -23,9 +24,10 @@ class Route:
         wildcard = self.host.startswith("*.")
         return (wildcard, -len(self.host) if wildcard else 0, self.host, -len(self.path), self.path)
 
-    def url(self, port: int) -> str:
-        authority = self.host if port == 80 else f"{self.host}:{port}"
-        return f"http://{authority}{self.path}"
+    def url(self, port: int, scheme: Literal["http", "https"] = "http") -> str:
+        usual = 80 if scheme == "http" else 443
+        authority = self.host if port == usual else f"{self.host}:{port}"
+        return f"{scheme}://{authority}{self.path}"
 
     def matches(self, host: str, path: str) -> bool:
         if self.host.startswith("*."):

@@ -43,17 +43,20 @@ take() { # file
 not_taken() { echo "the edge did not take the configuration within 10 s; the old one serves on (see its logs)"; exit 1; }
 
 # The names that services have for each other: the internal listener and the TCP ones.
-inner() { awk '/^[a-z]/ { on = $1 == "frontend" && ($2 == "internal" || $2 ~ /^tcp_/) } on' "$1" | grep -v '^ *#'; }
+# And what other hosts' edges may reach here: the gateway.
+inner() { awk '/^[a-z]/ { on = $1 == "frontend" && ($2 ~ /^(internal|gateway)$/ || $2 ~ /^tcp_/) } on' "$1" | grep -v '^ *#'; }
 
 # One configuration, and beside its own the names of another: who may call whom, by which port, and the services that only
 # the other has. All else is as the one says, a port that both give away, too. In a release, containers of two versions
 # run at the same time, and each keeps the names it was told.
 union() { # one other digest fill
     awk -v digest="$3" -v fill="${4:-}" '
-        function inner() { return kind == "frontend" && (name == "internal" || name ~ /^tcp_/) }
+        function inner() { return kind == "frontend" && (name ~ /^(internal|gateway)$/ || name ~ /^tcp_/) }
         function callers() { return inner() && ($1 == "acl" || $1 == "use_backend") }
         # Without a server here, and with one there. Only then do the other servers answer for a backend of both.
         function filled() { return fill && name in wanted && !(name in serves) && name in offers }
+        # What tells of the health of a backend (up_) comes with it.
+        function needed() { return name in wanted || name ~ /^up_/ && ("svc_" substr(name, 4)) in wanted }
         FNR == 1 { pass++; kind = name = "" }
         /^(global|defaults|resolvers|frontend|backend)/ { kind = $1; name = $2 }
         kind == "frontend" && name == "digest" {
@@ -83,7 +86,7 @@ union() { # one other digest fill
             if (both && $1 == "bind") printf "%s", more[name, "acl"]
         }
         pass == 4 && (kind == "resolvers" && !((kind, name) in section) \
-            || kind == "backend" && name in wanted && (!((kind, name) in section) || filled()) \
+            || kind == "backend" && needed() && (!((kind, name) in section) || filled()) \
             || inner() && !(other[name] in bound)) {
             # The same name at another port is a frontend of its own.
             if ($1 == "frontend" && (kind, name) in section) $0 = $0 "_" substr(other[name], 2)

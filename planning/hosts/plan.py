@@ -1,0 +1,155 @@
+"""The plan of a stack on a fleet: what one host's plan says, for every host, and who reaches whom between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from planning.haproxy import is_routed
+from planning.hosts.model import Fleet, Host, Placement
+from planning.names import Naming
+from planning.plan import RESERVED_PORTS, Reach, ServicePlan, Slot, decide
+from planning.routes import Route
+from planning.subnets import Subnet
+from settings.problems import Problem
+from settings.stack import Stack
+
+MESH_PORT = 8443
+"""Where edges reach each other, on the host as in the edge."""
+TLS_PORT = 10443
+"""Where the edge itself listens for visitors' TLS, so that a service may be reached at 443 by its name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Passage:
+    """What one host's edge may reach through another's gateway. Everything that is not a passage is refused."""
+
+    sender: str
+    receiver: str
+    service: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPlan:
+    """One host, with everything decided that its containers and its edge need."""
+
+    host: Host
+    services: Mapping[str, ServicePlan]
+    """Services that run here, in the order of creation, each with its slots here alone.
+
+    One with a volume and without replicas is among them on the host that has its data. On a host that is down, it is
+    what ran there, so that it stays in the program.
+    """
+    edge_subnet: Subnet
+    entry: bool
+    """Whether visitors reach its edge: then it routes for the public."""
+    wants: Sequence[str]
+    """Services that its edge sends requests to: for its own services and, on an entry, for the public."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetPlan:
+    naming: Naming
+    fleet: Fleet
+    placement: Placement
+    hosts: Mapping[str, HostPlan]
+    """In the fleet's order, those that are down among them."""
+    services: Mapping[str, ServicePlan]
+    """In the order of creation, each with its slots on all hosts; those of hosts that are down run elsewhere."""
+    routes: Sequence[Route]
+    reach: Sequence[Reach]
+    passages: Sequence[Passage]
+    """Between hosts that are not down, sorted."""
+
+    def slots(self, service: str, host: str) -> Sequence[Slot]:
+        """A service's slots on a host that is not down, as they are balanced."""
+        names = frozenset(self.placement.services.get(service, {}).get(host, ()))
+        return [slot for slot in self.services[service].slots if slot.name in names]
+
+
+def plan_hosts(
+    stack: Stack,
+    sources: Mapping[str, str],
+    fleet: Fleet,
+    placement: Placement,
+    known: Iterable[Problem] = (),
+    *,
+    https: bool = False,
+) -> FleetPlan:
+    """Decide everything about a stack on a fleet. Raises ConfigError with every problem, the ``known`` ones among them.
+
+    A service has the same subnet on every host (decisions.md 22), so that its callers' `hosts` entries, and with them
+    its containers, do not depend on where they run. ``https`` says that visitors come by TLS: to a balancer with a
+    certificate, or to edges that have one.
+    """
+    decided = decide(
+        stack,
+        sources,
+        known,
+        reserved=(*RESERVED_PORTS, MESH_PORT, TLS_PORT),
+        https=stack.edge.https if https else None,
+    )
+    services = {name: _placed(service, placement) for name, service in decided.services.items()}
+    entries = {host.name for host in fleet.entries}
+    hosts: dict[str, HostPlan] = {}
+    for name, host in fleet.hosts.items():
+        here = {
+            service.name: part
+            for service, part in ((s, _part(s, host, fleet, placement)) for s in services.values())
+            if part is not None
+        }
+        entry = name in entries
+        wanted = {used for service in here.values() for used in service.settings.uses}
+        wanted |= {route.service for route in decided.routes} if entry else set()
+        hosts[name] = HostPlan(
+            host=host,
+            services=here,
+            edge_subnet=decided.edge_subnet,
+            entry=entry,
+            wants=sorted(used for used in wanted if is_routed(services[used])),
+        )
+    return FleetPlan(
+        naming=decided.naming,
+        fleet=fleet,
+        placement=placement,
+        hosts=hosts,
+        services=services,
+        routes=decided.routes,
+        reach=decided.reach,
+        passages=sorted(_passages(hosts, placement)),
+    )
+
+
+def _placed(service: ServicePlan, placement: Placement) -> ServicePlan:
+    """With the slots that were placed: its own, with their weights in a fleet, and those that droplets add."""
+    own = {slot.name: slot for slot in service.slots}
+    likes = next((slot for slot in service.slots if not slot.canary), None)
+    mine = {name for here in placement.services.get(service.name, {}).values() for name in here}
+    slots = [
+        replace(slot, name=name, weight=placement.weights[name])
+        for name in placement.slots
+        if name in mine and (slot := own.get(name, likes)) is not None
+    ]
+    return replace(service, slots=slots)
+
+
+def _part(service: ServicePlan, host: Host, fleet: Fleet, placement: Placement) -> ServicePlan | None:
+    if host.down:
+        names = frozenset(placement.stranded.get(host.name, ()))
+    else:
+        names = frozenset(placement.services.get(service.name, {}).get(host.name, ()))
+    slots = [slot for slot in service.slots if slot.name in names]
+    if slots:
+        return replace(service, slots=slots)
+    place = service.settings.place
+    holds = service.stateful and not service.slots and place is not None
+    return replace(service, slots=[]) if holds and host.name in (place, *fleet.groups.get(place or "", ())) else None
+
+
+def _passages(hosts: Mapping[str, HostPlan], placement: Placement) -> Iterable[Passage]:
+    living = {name: plan for name, plan in hosts.items() if not plan.host.down}
+    for sender, plan in living.items():
+        for service in plan.wants:
+            for receiver in placement.services.get(service, {}):
+                if receiver != sender and receiver in living:
+                    yield Passage(sender=sender, receiver=receiver, service=service)

@@ -1,0 +1,293 @@
+"""A fleet's configurations in real HAProxy processes: what gets through, what does not, and what failures do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planning.hosts.edge import HEALTH_PATH, HostConfig
+from planning.hosts.plan import FleetPlan
+from tests.mesh import Authority, Loopback, Running, fleet, host, placed, planned, relay, until
+
+pytestmark = pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not on PATH")
+
+WEB: dict[str, Any] = {"image": "web", "port": 8000}
+SHOP: dict[str, Any] = {
+    "web": {**WEB, "routes": ("shop.{domain}",), "uses": ("cart", "cache"), "replicas": 2},
+    "chat": {**WEB, "routes": ("chat.{domain}",), "sticky": 3600, "replicas": 3},
+    "cart": {**WEB, "routes": (), "uses": ("session",)},
+    "admin": {**WEB, "routes": ()},
+    "batch": {"image": "batch", "uses": ("admin", "cart")},
+    "cache": {"image": "cache", "port": 11211, "protocol": "tcp", "replicas": 2},
+    "session": {"image": "redis", "port": 6379, "protocol": "tcp", "volume": "/data", "place": "b"},
+}
+WHERE = {
+    "web-1": ("web", "a"),
+    "web-2": ("web", "b"),
+    "web_1_c": ("web", "c"),
+    "chat-1": ("chat", "a"),
+    "chat-2": ("chat", "b"),
+    "chat-3": ("chat", "b"),
+    "cart-1": ("cart", "b"),
+    "admin-1": ("admin", "b"),
+    "batch-1": ("batch", "a"),
+    "cache-1": ("cache", "b"),
+    "cache-2": ("cache", "c"),
+    "session-1": ("session", "b"),
+}
+HOSTS = fleet(host("a"), host("b"), host("c", burst=True))
+CLOSED = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
+RAW = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+def shop() -> FleetPlan:
+    return planned(SHOP, HOSTS, placed(WHERE))
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with Running(shop(), tmp_path_factory.mktemp("mesh")) as edges:
+        yield edges
+
+
+def answers(running: Running, name: str, address: str, times: int, **more: Any) -> Counter[str]:
+    return Counter(running.get(name, address, **more)[1][0] for _ in range(times))
+
+
+def test_every_entry_reaches_every_replica_by_its_weight(running: Running) -> None:
+    for entry in ("a", "b"):
+        assert answers(running, entry, "shop.example.test", 30) == {"web-1": 10, "web-2": 10, "web_1_c": 10}
+
+
+def test_an_edge_that_is_no_entry_routes_nothing_for_the_public(running: Running) -> None:
+    assert running.get("c", "shop.example.test")[0] == 404
+
+
+def test_names_work_from_every_host(running: Running) -> None:
+    for name in ("a", "b", "c"):
+        assert running.named(name, "cart", "web") == (200, "cart-1")
+    assert {running.greeting("a", 11211, "web") for _ in range(4)} == {"cache-1", "cache-2"}
+    assert running.greeting("b", 6379, "cart") == "session-1"
+
+
+def test_who_does_not_declare_a_service_is_refused_on_its_own_host(running: Running) -> None:
+    assert running.named("a", "admin", "web")[0] == 403
+    assert running.named("c", "admin", "web")[0] == 403
+    assert running.named("a", "cart", "chat")[0] == 403
+    assert running.greeting("b", 6379, "web") == ""
+    assert running.greeting("a", 11211, "chat") == ""
+    # Nobody on these hosts may use it, so nothing listens.
+    with pytest.raises(ConnectionRefusedError):
+        running.greeting("c", 6379, "web")
+
+
+@pytest.mark.parametrize(("sender", "label"), [("a", "admin"), ("c", "cart"), ("a", "web"), ("a", "0-chat-3")])
+def test_a_gateway_lets_planned_pairs_through(running: Running, sender: str, label: str) -> None:
+    assert running.through("b", label, running.folder / f"{sender}.pem", RAW).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    ("sender", "label"),
+    [
+        ("c", "admin"),  # its services do not use it
+        ("c", "session"),
+        ("c", "1-session"),
+        ("c", "0-chat-3"),
+        ("c", "web"),  # no entry
+        ("a", "session"),  # its user runs on b itself
+        ("a", "chat-3"),
+        ("a", "nothing"),
+        ("b", "admin"),  # its own
+    ],
+)
+def test_a_gateway_refuses_every_other_pair(running: Running, sender: str, label: str) -> None:
+    with contextlib.suppress(*CLOSED):
+        assert running.through("b", label, running.folder / f"{sender}.pem", RAW) == b""
+
+
+def test_a_gateway_refuses_who_is_no_host_and_whom_it_cannot_trust(running: Running, tmp_path: Path) -> None:
+    stranger, forged = tmp_path / "stranger.pem", tmp_path / "forged.pem"
+    stranger.write_bytes(running.authority.certificate("zed"))
+    forged.write_bytes(Authority().certificate("a"))
+    with contextlib.suppress(*CLOSED):
+        assert running.through("b", "web", stranger, RAW) == b""
+    for certificate, reason in ((forged, "unknown ca"), (None, "certificate required")):
+        with pytest.raises(ssl.SSLError, match=reason):
+            running.through("b", "web", certificate, RAW)
+
+
+def test_a_mesh_port_speaks_no_plaintext(running: Running) -> None:
+    with socket.create_connection((running.at["b"], 8443), 5) as plain:
+        plain.sendall(RAW)
+        try:
+            answer = plain.recv(100)
+        except ConnectionResetError:
+            answer = b""
+    assert not answer.startswith(b"HTTP")
+
+
+def test_a_visitor_keeps_a_replica_whichever_edge_comes_first(running: Running) -> None:
+    seen: set[str] = set()
+    for number in range(9):
+        first, other = ("a", "b") if number % 2 else ("b", "a")
+        _, lines, cookie = running.get(first, "chat.example.test")
+        assert cookie is not None
+        # HAProxy adds when the visitor was last seen.
+        assert cookie.startswith(f"quayside_chat={lines[0]}|")
+        seen.add(lines[0])
+        headers = {"Cookie": cookie.partition(";")[0]}
+        assert answers(running, other, "chat.example.test", 5, headers=headers) == {lines[0]: 5}
+        assert answers(running, first, "chat.example.test", 5, headers=headers) == {lines[0]: 5}
+    assert seen == {"chat-1", "chat-2", "chat-3"}
+
+
+def test_the_first_edge_alone_says_who_the_client_is(running: Running) -> None:
+    for _ in range(3):
+        _, lines, _ = running.get(
+            "a", "shop.example.test", headers={"X-Forwarded-For": "6.6.6.6", "X-Real-IP": "6.6.6.6"}
+        )
+        told = sorted(line for line in lines if line.lower().startswith(("x-forwarded", "x-real", "forwarded")))
+        assert told == [
+            f"x-forwarded-for: {told[0].partition(' ')[2]}",
+            "x-forwarded-host: shop.example.test",
+            "x-forwarded-port: 80",
+            "x-forwarded-proto: http",
+        ]
+        assert told[0].startswith("x-forwarded-for: 127.")
+
+
+def test_a_caller_may_say_what_it_was_told_itself(running: Running) -> None:
+    _, lines, _ = running.get("a", "cart", port=Loopback.port(80), caller="web", headers={"X-Forwarded-For": "1.2.3.4"})
+    assert [line for line in lines if line.lower().startswith("x-forwarded")] == ["x-forwarded-for: 1.2.3.4"]
+
+
+def test_a_dead_remote_replica_is_out_within_two_checks(tmp_path: Path) -> None:
+    with Running(shop(), tmp_path) as running:
+        assert running.states("a")["svc_web/web.b"] == "UP"
+        running.kill_replica("web-2")
+        running.kill_replica("cache-1")
+        running.kill_replica("chat-3")
+        # Asked at once: what cannot be had there is had elsewhere.
+        statuses = Counter(running.get("a", "shop.example.test")[0] for _ in range(30))
+        assert statuses == {200: 30}
+        # Two checks of the gateway, every 500 ms, and two of the sender: every 2 s, the second after 500 ms.
+        took = until(
+            lambda: all(
+                running.states("a")[server].startswith("DOWN")
+                for server in ("svc_web/web.b", "svc_cache/cache.b", "svc_chat/0-chat-3.b")
+            ),
+            6,
+        )
+        assert took < 5
+        assert running.states("a")["svc_chat/0-chat-2.b"] == "UP"
+        assert set(answers(running, "a", "shop.example.test", 20)) == {"web-1", "web_1_c"}
+        assert {running.greeting("a", 11211, "web") for _ in range(4)} == {"cache-2"}
+        running.start("web", "web-2")
+        until(lambda: running.states("a")["svc_web/web.b"] == "UP", 6)
+
+
+def test_requests_outlive_a_dead_host(tmp_path: Path) -> None:
+    with Running(shop(), tmp_path) as running:
+        outcome: Counter[str] = Counter()
+        stop = threading.Event()
+
+        def ask() -> None:
+            while not stop.is_set():
+                try:
+                    outcome[str(running.get("a", "shop.example.test")[0])] += 1
+                except OSError as error:
+                    outcome[repr(error)] += 1
+                time.sleep(0.01)
+
+        askers = [threading.Thread(target=ask) for _ in range(4)]
+        for asker in askers:
+            asker.start()
+        time.sleep(0.5)
+        running.kill_edge("b")
+        time.sleep(3)
+        stop.set()
+        for asker in askers:
+            asker.join()
+        assert set(outcome) == {"200"}, outcome
+        assert running.states("a")["svc_web/web.b"].startswith("DOWN")
+
+
+def test_nothing_readable_is_on_the_wire(tmp_path: Path) -> None:
+    plan = shop()
+    wire = f"127.99.{os.getpid() % 250}.99"
+    running = Running(plan, tmp_path, routes={("a", "b"): wire})
+    with relay(wire, (running.at["b"], 8443)) as heard, running:
+        secret = "/very-secret-path-4711"
+        seen = {running.get("a", f"shop.example.test{secret}", headers={"X-Secret": "4712"})[1][0] for _ in range(9)}
+        assert "web-2" in seen
+        assert {running.greeting("a", 11211, "web") for _ in range(4)} == {"cache-1", "cache-2"}
+        passed = b"".join(heard)
+    assert len(passed) > 5000
+    for plain in (b"4711", b"4712", b"HTTP/1.1", b"example.test", b"web-2\n", b"cache-1\n"):
+        assert plain not in passed
+
+
+def test_a_draining_host_tells_its_balancer_and_serves_on(tmp_path: Path) -> None:
+    hosts = fleet(host("a", draining=True), host("b"))
+    plan = planned({"web": WEB}, hosts, placed({"web-1": ("web", "b")}))
+    with Running(plan, tmp_path) as running:
+        assert running.get("a", f"anything{HEALTH_PATH}")[:2] == (503, ["draining"])
+        assert running.get("b", f"anything{HEALTH_PATH}")[:2] == (200, ["serving"])
+        assert running.get("a", "web.example.test")[1][0] == "web-1"
+
+
+def test_a_host_without_weight_keeps_its_visitors_and_gets_no_new_ones(tmp_path: Path) -> None:
+    where = {"chat-1": ("chat", "a"), "chat-2": ("chat", "b")}
+    services = {"chat": {**SHOP["chat"], "replicas": 2}}
+    plan = planned(services, fleet(host("a"), host("b")), placed(where, {"chat-1": 256, "chat-2": 0}))
+    with Running(plan, tmp_path) as running:
+        for entry in ("a", "b"):
+            assert answers(running, entry, "chat.example.test", 10) == {"chat-1": 10}
+            old = {"Cookie": "quayside_chat=chat-2"}
+            assert answers(running, entry, "chat.example.test", 10, headers=old) == {"chat-2": 10}
+
+
+def test_visitors_tls_and_the_balancers_word(tmp_path: Path) -> None:
+    authority = Authority()
+    (tmp_path / "public.pem").write_bytes(authority.certificate("public", "web.example.test"))
+    plan = planned({"web": WEB}, fleet(host("a")), placed({"web-1": ("web", "a")}))
+    config = HostConfig(certificate="public.pem", balancers=("127.9.9.9",), balancer_https=True)
+    with Running(plan, tmp_path, configs={"a": config}, authority=authority) as running:
+        with socket.create_connection((running.at["a"], 10080), 5) as plain:
+            plain.sendall(b"GET /x?y=1 HTTP/1.1\r\nHost: web.example.test:80\r\n\r\n")
+            answer = plain.recv(4096).decode()
+        assert answer.startswith("HTTP/1.1 308")
+        assert "location: https://web.example.test/x?y=1\r\n" in answer
+        assert running.get("a", f"x{HEALTH_PATH}")[0] == 200
+
+        context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+        with (
+            socket.create_connection((running.at["a"], 10443), 5) as under,
+            context.wrap_socket(under, server_hostname="web.example.test") as secure,
+        ):
+            secure.sendall(RAW.replace(b"Host: x", b"Host: web.example.test"))
+            told = b"".join(iter(lambda: secure.recv(4096), b"")).decode()
+        assert "x-forwarded-proto: https" in told
+        assert "x-forwarded-port: 443" in told
+
+        header = b"PROXY TCP4 203.0.113.7 192.0.2.1 4711 443\r\n"
+        request = header + RAW.replace(b"Host: x", b"Host: web.example.test")
+        with socket.create_connection((running.at["a"], 10080), 5, source_address=("127.9.9.9", 0)) as balanced:
+            balanced.sendall(request)
+            told = b"".join(iter(lambda: balanced.recv(4096), b"")).decode()
+        assert "x-forwarded-for: 203.0.113.7" in told
+        assert "x-forwarded-proto: https" in told
+        with socket.create_connection((running.at["a"], 10080), 5) as outsider:
+            outsider.sendall(request)
+            assert outsider.recv(4096).startswith(b"HTTP/1.1 400")
