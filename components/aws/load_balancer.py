@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from components.aws.certificates import announce
+from components.announce import announce
 from planning.aws.model import BalancerPlan
 
 HEALTH_PORT = 8440
