@@ -11,7 +11,7 @@ import pulumi_digitalocean as digitalocean
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessArgs:
     public_key: pulumi.Input[str]
-    """`DeployKey.public_key`. A account has each key once, and every stack has its own; those of people are cloud-init's."""
+    """`DeployKey.public_key`. An account has each key once; those of people are for cloud-init."""
 
 
 class Access(pulumi.ComponentResource):

@@ -14,7 +14,7 @@ from components.hetzner.ids import labels
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessArgs:
     public_key: pulumi.Input[str]
-    """`DeployKey.public_key`. A project has each key once, and every stack has its own; those of people are cloud-init's."""
+    """`DeployKey.public_key`. A project has each key once; those of people are for cloud-init."""
     labels: Mapping[str, str]
 
 
