@@ -4,31 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import pulumi
 import pulumi_hcloud as hcloud
 
 from components.hetzner.ids import labels, number
-
-NETWORK_ZONES: Mapping[str, str] = MappingProxyType(
-    {
-        "fsn1": "eu-central",
-        "nbg1": "eu-central",
-        "hel1": "eu-central",
-        "ash": "us-east",
-        "hil": "us-west",
-        "sin": "ap-southeast",
-    }
-)
-"""Location → the zone that a network spans: what is in different zones has no private network in common."""
+from planning.clouds import LOCATIONS
 
 
 def network_zone(location: str) -> str:
     """Refuses a location that Hetzner does not have."""
-    if location not in NETWORK_ZONES:
-        raise ValueError(f"location should be one of {', '.join(sorted(NETWORK_ZONES))}, got {location!r}")
-    return NETWORK_ZONES[location]
+    if location not in LOCATIONS:
+        raise ValueError(f"location should be one of {', '.join(sorted(LOCATIONS))}, got {location!r}")
+    return LOCATIONS[location]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

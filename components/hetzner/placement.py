@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -11,18 +11,18 @@ import pulumi_hcloud as hcloud
 from components.hetzner.ids import labels, number
 
 MOST = 10
-"""Servers that a spread group can have."""
+"""Servers that a spread group can have (docs.hetzner.com/cloud/placement-groups/overview)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacementGroupsArgs:
-    hosts: Sequence[str]
-    """In the fleet's order."""
+    hosts: Mapping[str, str]
+    """Host → location, in the fleet's order."""
     labels: Mapping[str, str]
 
 
 class PlacementGroups(pulumi.ComponentResource):
-    """One group for every ten hosts. Without hosts, makes none.
+    """In each location, one group for every ten hosts. Without hosts, makes none.
 
     A host is in the group it was made in until it is rebuilt: to move it would mean to power it off, so hosts ignore
     changes of their group.
@@ -33,14 +33,16 @@ class PlacementGroups(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: PlacementGroupsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("quayside:hetzner:PlacementGroups", name, None, opts)
-        groups = [
-            hcloud.PlacementGroup(
-                name if index == 0 else f"{name}-{index + 1}",
-                type="spread",
-                labels=labels(args.labels),
-                opts=pulumi.ResourceOptions(parent=self),
-            )
-            for index in range(-(-len(args.hosts) // MOST))
-        ]
-        self.ids = {host: number(groups[index // MOST].id) for index, host in enumerate(args.hosts)}
+        found: dict[str, pulumi.Output[int]] = {}
+        for location in dict.fromkeys(args.hosts.values()):
+            hosts = [host for host, where in args.hosts.items() if where == location]
+            for first in range(0, len(hosts), MOST):
+                group = hcloud.PlacementGroup(
+                    f"{name}-{location}-{first // MOST + 1}",
+                    type="spread",
+                    labels=labels(args.labels),
+                    opts=pulumi.ResourceOptions(parent=self),
+                )
+                found.update(dict.fromkeys(hosts[first : first + MOST], number(group.id)))
+        self.ids = {host: found[host] for host in args.hosts}
         self.register_outputs({"ids": self.ids})

@@ -1,4 +1,4 @@
-"""Connections to a real sshd: the host key pinned without a file, hosts prepared again and again, keys that stay put."""
+"""Connections to a real sshd: the host key pinned without a file, hosts prepared again and again, keys kept apart."""
 
 from __future__ import annotations
 
