@@ -8,6 +8,7 @@ from typing import Any
 
 from rehearsal.checks import Finding, check
 from rehearsal.config import StackConfig, read_stack
+from rehearsal.host_checks import PACKAGES, check_host
 from rehearsal.monitor import Outcome, RecordingMonitor
 from rehearsal.program import run_program
 from rehearsal.record import Registration
@@ -85,14 +86,16 @@ def rehearse_config(config: StackConfig) -> Report:
 
 
 def _findings(found: Registration) -> list[Finding]:
-    """What the SDK's types say, and for AWS what AWS says; once where both find the same."""
+    """What the SDK's types say, and what the cloud itself says; once where both find the same."""
     findings = check(found)
-    if not found.type.startswith("aws:"):
+    if found.type.startswith("aws:"):
+        from rehearsal.aws_checks import check_aws as look  # brings AWS's models: only for a stack that has use for it
+    elif found.type.startswith(PACKAGES):
+        look = check_host
+    else:
         return findings
-    from rehearsal.aws_checks import check_aws  # brings AWS's models: only for a stack that has use for them
-
     known = {finding.path for finding in findings}
-    return findings + [finding for finding in check_aws(found) if finding.path not in known]
+    return findings + [finding for finding in look(found) if finding.path not in known]
 
 
 def _region_problems(config: StackConfig) -> list[Finding]:

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rehearsal import simulate_hosts
 from rehearsal.monitor import Outcome
 from rehearsal.record import Registration
 from rehearsal.simulate_aws import Aws
@@ -31,7 +32,7 @@ def simulate(found: Registration, aws: Aws) -> Outcome:
     if made is None:
         id_ = f"{found.name}-{digest[:7]}"
         return Outcome(id_, dict(found.inputs))
-    outputs = {**made, **found.inputs}
+    outputs = {**made, **found.inputs, **simulate_hosts.computed(found, digest)}
     return Outcome(str(outputs.get("id", digest)), outputs)
 
 
@@ -139,4 +140,5 @@ _SIMULATORS: Mapping[str, Simulator] = {
     "tls:index/selfSignedCert:SelfSignedCert": _certificate,
     "tls:index/certRequest:CertRequest": _certificate,
     "tls:index/locallySignedCert:LocallySignedCert": _certificate,
+    **simulate_hosts.TYPES,
 }

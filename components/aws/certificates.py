@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from components.announce import announce
 from planning.aws.model import BalancerPlan, Certificate
 
 
@@ -92,17 +93,3 @@ def merged(plans: Sequence[BalancerPlan]) -> Sequence[Certificate]:
     return [
         Certificate(name=name, domain=domains[0], alternatives=tuple(domains[1:])) for name, domains in found.items()
     ]
-
-
-def announce(
-    resource: pulumi.Resource, why: str, name: pulumi.Input[str], type_: pulumi.Input[str], value: pulumi.Input[str]
-) -> pulumi.Output[Mapping[str, str]]:
-    """A DNS record for a person to make: logged by an update as soon as it is known, and returned."""
-
-    def tell(known: Sequence[str]) -> Mapping[str, str]:
-        if not pulumi.runtime.is_dry_run():
-            pulumi.log.info(f"DNS, {why}: {known[0]} {known[1]} {known[2]}", resource)
-        return {"name": known[0], "type": known[1], "value": known[2]}
-
-    parts: pulumi.Output[list[str]] = pulumi.Output.all(name, type_, value)  # pyright: ignore[reportAssignmentType]
-    return parts.apply(tell)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_aws as aws
 
-from components.aws.certificates import announce
+from components.announce import announce
 from components.aws.load_balancer import LoadBalancer
 from planning.aws.model import BalancerPlan
 

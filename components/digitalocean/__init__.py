@@ -1,0 +1,1 @@
+"""Components on DigitalOcean: the network, the firewall and the droplets of a burst."""

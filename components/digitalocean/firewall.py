@@ -1,0 +1,67 @@
+"""DigitalOcean's own firewall in front of the droplets of a burst."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_digitalocean as digitalocean
+
+from components.rules import EVERYWHERE, Rule, as_range
+
+MOST_RULES = 50
+"""Rules that one firewall can have, both ways together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirewallArgs:
+    rules: Sequence[Rule]
+    tag: str
+    """Of all droplets that it protects: letters, digits, `:`, `-` and `_`."""
+
+
+class Firewall(pulumi.ComponentResource):
+    """Lets in what its rules name; everything that goes out may.
+
+    It holds for whatever has its tag, so that it is there before the first droplet and from its first second on, and
+    for more than the ten droplets that it could list. Without rules for what goes out, DigitalOcean lets nothing out.
+    Refuses more rules than a firewall can have.
+    """
+
+    tag: pulumi.Output[str]
+    """The tag that droplets have to have; known once it is there."""
+    resource: pulumi.Resource
+    """Droplets depend on it: no droplet is there before it."""
+
+    def __init__(self, name: str, args: FirewallArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("quayside:digitalocean:Firewall", name, None, opts)
+        outbound = ("tcp", "udp", "icmp")
+        if len(args.rules) + len(outbound) > MOST_RULES:
+            raise ValueError(f"rules should be at most {MOST_RULES - len(outbound)}, got {len(args.rules)}")
+        child = pulumi.ResourceOptions(parent=self)
+        tag = digitalocean.Tag(name, name=args.tag, opts=child)
+        firewall = digitalocean.Firewall(
+            name,
+            tags=[tag.name],
+            inbound_rules=[
+                digitalocean.FirewallInboundRuleArgs(
+                    protocol=rule.protocol,
+                    port_range=rule.ports,
+                    source_addresses=[pulumi.Output.from_input(source).apply(as_range) for source in rule.sources],
+                )
+                for rule in args.rules
+            ],
+            outbound_rules=[
+                digitalocean.FirewallOutboundRuleArgs(
+                    protocol=protocol,
+                    port_range=None if protocol == "icmp" else "1-65535",
+                    destination_addresses=list(EVERYWHERE),
+                )
+                for protocol in outbound
+            ],
+            opts=child,
+        )
+        self.tag = tag.name
+        self.resource = firewall
+        self.register_outputs({"tag": self.tag})

@@ -1,0 +1,1 @@
+"""Components on Hetzner Cloud: network, firewall, placement, hosts and their volumes, load balancer."""

@@ -1,0 +1,59 @@
+"""Hetzner's own firewall in front of the servers' public addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_hcloud as hcloud
+
+from components.hetzner.ids import labels, number, selector
+from components.rules import Rule, as_range
+
+MOST_RULES = 50
+"""Rules that one firewall can have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirewallArgs:
+    rules: Sequence[Rule]
+    labels: Mapping[str, str]
+    applies_to: Mapping[str, str] | None = None
+    """Labels of the servers it is put on, whenever they come. None: servers name it when they are made."""
+
+
+class Firewall(pulumi.ComponentResource):
+    """Lets in what its rules name; everything that goes out may. It filters public addresses, not the private network.
+
+    Servers take it in `firewall_ids` when they are made: attached afterwards, it would come after their first boot.
+    One that depends on droplets has to say `applies_to` instead, so that no server waits for a droplet that fails to
+    come up (decisions.md 19). Changed rules are changed in place. Refuses more than 50 rules.
+    """
+
+    id: pulumi.Output[int]
+
+    def __init__(self, name: str, args: FirewallArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("quayside:hetzner:Firewall", name, None, opts)
+        if len(args.rules) > MOST_RULES:
+            raise ValueError(f"rules should be at most {MOST_RULES}, got {len(args.rules)}")
+        firewall = hcloud.Firewall(
+            name,
+            rules=[
+                hcloud.FirewallRuleArgs(
+                    direction="in",
+                    protocol=rule.protocol,
+                    port=rule.ports,
+                    source_ips=[pulumi.Output.from_input(source).apply(as_range) for source in rule.sources],
+                    description=rule.why[:255],
+                )
+                for rule in args.rules
+            ],
+            apply_tos=None
+            if args.applies_to is None
+            else [hcloud.FirewallApplyToArgs(label_selector=selector(args.applies_to))],
+            labels=labels(args.labels),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.id = number(firewall.id)
+        self.register_outputs({"id": self.id})

@@ -1,0 +1,28 @@
+"""What the clouds that hosts are rented from call their places and types, where their SDKs take any word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+LOCATIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "fsn1": "eu-central",
+        "nbg1": "eu-central",
+        "hel1": "eu-central",
+        "ash": "us-east",
+        "hil": "us-west",
+        "sin": "ap-southeast",
+    }
+)
+"""Hetzner's locations, each with the zone that a private network spans (hcloud-go, network.go)."""
+
+NETWORK_ZONES = tuple(sorted(set(LOCATIONS.values())))
+
+BALANCER_TYPES = ("lb11", "lb21", "lb31")
+
+REGIONS = (
+    *("nyc1", "nyc2", "nyc3", "sfo1", "sfo2", "sfo3", "tor1", "atl1", "ric1", "mkc1", "mem1"),
+    *("ams2", "ams3", "fra1", "lon1", "blr1", "sgp1", "syd1"),
+)
+"""DigitalOcean's regions: those of Pulumi's SDK, and those that came after it."""
