@@ -188,6 +188,7 @@ def test_a_host_is_a_server_two_addresses_and_a_key(run: Run) -> None:
     assert found.count() == {"hcloud Server": 1, "hcloud PrimaryIp": 2, "tls PrivateKey": 1}
     server = found.one(SERVER)
     assert server["inputs"]["firewallIds"] == [12]
+    assert server["inputs"]["ignoreRemoteFirewallIds"] is True  # or an update would take off one put on by labels
     assert server["inputs"]["sshKeys"] == ["4711"]
     assert server["inputs"]["networks"] == [{"aliasIps": [], "subnetId": "7-10.0.0.0/16"}]
     assert server["inputs"]["shutdownBeforeDeletion"] is True
@@ -357,6 +358,11 @@ def test_a_rebuilt_server_gets_the_same_volume_in_place(run: Run) -> None:
     assert before["urn"] == after["urn"]
     assert {key for key in after["inputs"] if after["inputs"][key] != before["inputs"][key]} == {"serverId"}
     assert after["replaceOnChanges"] == []
+
+
+def test_a_rebuilt_server_has_its_volume_mounted_anew(run: Run) -> None:
+    before, after = (run(volume(server_id=number)).of(COMMAND)["session"]["inputs"] for number in ("77", "78"))
+    assert {key for key in after if after[key] != before[key]} == {"environment"}
 
 
 def test_a_larger_volume_is_mounted_anew_to_grow(run: Run) -> None:
