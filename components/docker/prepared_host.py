@@ -22,8 +22,9 @@ _SCRIPT = (Path(__file__).parent / "prepare_host.sh").read_text()
 class PreparedHostArgs:
     host: str
     connection: Connection
-    script: str
-    """Shell script for the host, run by its root; may run any number of times. A preview shows its diff."""
+    script: pulumi.Input[str]
+    """Shell script for the host, run by its root; may run any number of times. A preview shows its diff. What only a
+    droplet's address makes known goes into a second one, that no engine waits for (decisions.md 19)."""
     public_key: pulumi.Input[str]
     """`DeployKey.public_key`."""
     machine: pulumi.Input[str] | None = None

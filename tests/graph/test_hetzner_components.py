@@ -149,6 +149,15 @@ def test_a_firewall_opens_what_its_rules_name_and_no_more(run: Run) -> None:
     assert "applyTos" not in made
 
 
+def test_rules_that_are_known_later_are_the_same(run: Run) -> None:
+    def main() -> None:
+        from components.hetzner.firewall import Firewall, FirewallArgs
+
+        Firewall("fleet", FirewallArgs(rules=pulumi.Output.from_input("x").apply(lambda _: RULES), labels=LABELS))
+
+    assert run(main).all == run(firewall()).all
+
+
 def test_without_rules_a_firewall_is_closed(run: Run) -> None:
     assert run(firewall(rules=())).one("hcloud:index/firewall:Firewall")["inputs"]["rules"] == []
 
@@ -178,6 +187,19 @@ def test_a_firewall_has_fifty_rules_at_most(run: Run) -> None:
     rules = [Rule(protocol="tcp", first=n, last=n, sources=[ADMINS], why="x") for n in range(1, 52)]
     with pytest.raises(RehearsalError, match="rules should be at most 50, got 51"):
         run(firewall(rules=rules))
+
+
+def test_a_hosts_script_stays_a_block_of_lines(run: Run) -> None:
+    import yaml
+
+    script = "#!/bin/sh\n\nset -eu\n" + "echo 'x: \"y\"'\n" * 100
+    document = {"write_files": [{"path": "/x", "content": script}]}
+    given = "#cloud-config\n" + yaml.safe_dump(document, default_style="|")
+    found = run(host(cloud_config=given))
+    text = str(found.registration(found.one(SERVER)).inputs["userData"].value)
+    assert yaml.safe_load(text)["write_files"] == document["write_files"]
+    assert text.count("\n") < script.count("\n") + 20
+    assert "    echo 'x: \"y\"'\n" in text
 
 
 # --- hosts -----------------------------------------------------------------------------------------------------------
