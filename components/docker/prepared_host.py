@@ -59,6 +59,7 @@ class PreparedHost(pulumi.ComponentResource):
                 # Nobody's own key is on a machine that was just made, and ssh would offer them all for ten minutes.
                 "QUAYSIDE_OWN_OPTIONS": "" if made else args.connection.own_options,
                 "QUAYSIDE_DESTINATION": args.connection.destination,
+                "QUAYSIDE_PORT": str(args.connection.port),
                 "QUAYSIDE_SHELL": "sh -s" if args.connection.user == "root" else "sudo -n sh -s",
                 "QUAYSIDE_PUBLIC_KEY": args.public_key,
                 "QUAYSIDE_WAIT": str(BOOT if made else REACH),
