@@ -12,11 +12,13 @@ from components.rules import EVERYWHERE, Rule, as_range
 
 MOST_RULES = 50
 """Rules that one firewall can have, both ways together."""
+_OUTBOUND = ("tcp", "udp", "icmp")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirewallArgs:
-    rules: Sequence[Rule]
+    rules: Sequence[Rule] | pulumi.Output[Sequence[Rule]]
+    """Known later where the plan makes them of addresses."""
     tag: str
     """Of all droplets that it protects: letters, digits, `:`, `-` and `_`."""
 
@@ -36,32 +38,36 @@ class Firewall(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: FirewallArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("quayside:digitalocean:Firewall", name, None, opts)
-        outbound = ("tcp", "udp", "icmp")
-        if len(args.rules) + len(outbound) > MOST_RULES:
-            raise ValueError(f"rules should be at most {MOST_RULES - len(outbound)}, got {len(args.rules)}")
         child = pulumi.ResourceOptions(parent=self)
         tag = digitalocean.Tag(name, name=args.tag, opts=child)
         firewall = digitalocean.Firewall(
             name,
             tags=[tag.name],
-            inbound_rules=[
-                digitalocean.FirewallInboundRuleArgs(
-                    protocol=rule.protocol,
-                    port_range=rule.ports,
-                    source_addresses=[pulumi.Output.from_input(source).apply(as_range) for source in rule.sources],
-                )
-                for rule in args.rules
-            ],
+            inbound_rules=args.rules.apply(_inbound) if isinstance(args.rules, pulumi.Output) else _inbound(args.rules),
             outbound_rules=[
                 digitalocean.FirewallOutboundRuleArgs(
                     protocol=protocol,
                     port_range=None if protocol == "icmp" else "1-65535",
                     destination_addresses=list(EVERYWHERE),
                 )
-                for protocol in outbound
+                for protocol in _OUTBOUND
             ],
             opts=child,
         )
         self.tag = tag.name
         self.resource = firewall
         self.register_outputs({"tag": self.tag})
+
+
+def _inbound(rules: Sequence[Rule]) -> list[digitalocean.FirewallInboundRuleArgs]:
+    most = MOST_RULES - len(_OUTBOUND)
+    if len(rules) > most:
+        raise ValueError(f"rules should be at most {most}, got {len(rules)}")
+    return [
+        digitalocean.FirewallInboundRuleArgs(
+            protocol=rule.protocol,
+            port_range=rule.ports,
+            source_addresses=[pulumi.Output.from_input(source).apply(as_range) for source in rule.sources],
+        )
+        for rule in rules
+    ]

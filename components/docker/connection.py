@@ -60,7 +60,7 @@ class Connection:
             raise ValueError(f"port should be 1–65535, got {args.port}")
         if isinstance(args.host_key, str):
             _checked(args.host_key)
-        self.user = args.user
+        self.user, self.port = args.user, args.port
         address = pulumi.Output.from_input(args.address)
         known: pulumi.Output[list[str]] = pulumi.Output.all(args.host_key, args.identity)  # pyright: ignore[reportAssignmentType]
         key = pulumi.Output.from_input(args.host_key)

@@ -101,10 +101,21 @@ def with_host_key(cloud_config: str, key: tls.PrivateKey) -> pulumi.Output[str]:
         keys = {"ed25519_private": known[0], "ed25519_public": plain_key(known[1])}
         # Given keys, cloud-init makes none of its own; those of the image, which others know as well, go.
         full = {**document, "ssh_deletekeys": True, "ssh_keys": keys}
-        return "#cloud-config\n" + yaml.safe_dump(full, sort_keys=False, width=1000)
+        return "#cloud-config\n" + yaml.dump(full, Dumper=_Dumper, sort_keys=False, width=10_000)
 
     halves: pulumi.Output[list[str]] = pulumi.Output.all(key.private_key_openssh, key.public_key_openssh)  # pyright: ignore[reportAssignmentType]
     return pulumi.Output.secret(halves.apply(render))
+
+
+class _Dumper(yaml.SafeDumper):
+    """One line of a script is one line of the document: quoted, it would grow by a tenth, and the limit is near."""
+
+
+def _text(_: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return yaml.ScalarNode("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _text)
 
 
 def _document(cloud_config: str) -> dict[str, object]:

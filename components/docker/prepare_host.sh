@@ -2,7 +2,7 @@
 #
 # QUAYSIDE_HOST         its name, for messages
 # QUAYSIDE_OPTIONS      arguments of ssh with the stack's key; QUAYSIDE_OWN_OPTIONS: with a person's own, or empty
-# QUAYSIDE_DESTINATION  user@address
+# QUAYSIDE_DESTINATION  user@address; QUAYSIDE_PORT
 # QUAYSIDE_SHELL        what runs the script there
 # QUAYSIDE_PUBLIC_KEY   the stack's key, as authorized_keys has it
 # QUAYSIDE_WAIT         seconds that a host may take to let us in
@@ -21,7 +21,7 @@ with_own_key() { eval "ssh $QUAYSIDE_OWN_OPTIONS \"\$@\""; }
 other_key() {
     fail "$QUAYSIDE_HOST ($QUAYSIDE_DESTINATION) shows another host key than the one that is known, so nothing was done:" \
         "$1" \
-        "    if it is the right machine, correct host_key: ssh-keyscan -t ed25519 ${QUAYSIDE_DESTINATION#*@}"
+        "    if it is the right machine, correct host_key: ssh-keyscan -p $QUAYSIDE_PORT -t ed25519 ${QUAYSIDE_DESTINATION#*@}"
 }
 
 # Another machine may have had this address a moment ago.

@@ -22,8 +22,9 @@ _SCRIPT = (Path(__file__).parent / "prepare_host.sh").read_text()
 class PreparedHostArgs:
     host: str
     connection: Connection
-    script: str
-    """Shell script for the host, run by its root; may run any number of times. A preview shows its diff."""
+    script: pulumi.Input[str]
+    """Shell script for the host, run by its root; may run any number of times. A preview shows its diff. What only a
+    droplet's address makes known goes into a second one, that no engine waits for (decisions.md 19)."""
     public_key: pulumi.Input[str]
     """`DeployKey.public_key`."""
     machine: pulumi.Input[str] | None = None
@@ -58,6 +59,7 @@ class PreparedHost(pulumi.ComponentResource):
                 # Nobody's own key is on a machine that was just made, and ssh would offer them all for ten minutes.
                 "QUAYSIDE_OWN_OPTIONS": "" if made else args.connection.own_options,
                 "QUAYSIDE_DESTINATION": args.connection.destination,
+                "QUAYSIDE_PORT": str(args.connection.port),
                 "QUAYSIDE_SHELL": "sh -s" if args.connection.user == "root" else "sudo -n sh -s",
                 "QUAYSIDE_PUBLIC_KEY": args.public_key,
                 "QUAYSIDE_WAIT": str(BOOT if made else REACH),

@@ -17,7 +17,8 @@ MOST_RULES = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirewallArgs:
-    rules: Sequence[Rule]
+    rules: Sequence[Rule] | pulumi.Output[Sequence[Rule]]
+    """Known later where the plan makes them of addresses."""
     labels: Mapping[str, str]
     applies_to: Mapping[str, str] | None = None
     """Labels of the servers it is put on, whenever they come. None: servers name it when they are made."""
@@ -35,20 +36,9 @@ class Firewall(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: FirewallArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("quayside:hetzner:Firewall", name, None, opts)
-        if len(args.rules) > MOST_RULES:
-            raise ValueError(f"rules should be at most {MOST_RULES}, got {len(args.rules)}")
         firewall = hcloud.Firewall(
             name,
-            rules=[
-                hcloud.FirewallRuleArgs(
-                    direction="in",
-                    protocol=rule.protocol,
-                    port=rule.ports,
-                    source_ips=[pulumi.Output.from_input(source).apply(as_range) for source in rule.sources],
-                    description=rule.why[:255],
-                )
-                for rule in args.rules
-            ],
+            rules=args.rules.apply(_rendered) if isinstance(args.rules, pulumi.Output) else _rendered(args.rules),
             apply_tos=None
             if args.applies_to is None
             else [hcloud.FirewallApplyToArgs(label_selector=selector(args.applies_to))],
@@ -57,3 +47,18 @@ class Firewall(pulumi.ComponentResource):
         )
         self.id = number(firewall.id)
         self.register_outputs({"id": self.id})
+
+
+def _rendered(rules: Sequence[Rule]) -> list[hcloud.FirewallRuleArgs]:
+    if len(rules) > MOST_RULES:
+        raise ValueError(f"rules should be at most {MOST_RULES}, got {len(rules)}")
+    return [
+        hcloud.FirewallRuleArgs(
+            direction="in",
+            protocol=rule.protocol,
+            port=rule.ports,
+            source_ips=[pulumi.Output.from_input(source).apply(as_range) for source in rule.sources],
+            description=rule.why[:255],
+        )
+        for rule in rules
+    ]

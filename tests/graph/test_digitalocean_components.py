@@ -106,7 +106,8 @@ def test_droplets_are_closed_before_they_are_there(run: Run) -> None:
     for droplet in found.of(DROPLET).values():
         assert droplet["inputs"]["tags"] == ["shop-staging-burst"]
         assert tag["urn"] in droplet["propertyDependencies"]["tags"]
-        assert {"Firewall burst", "Vpc burst", "Tag burst"} <= found.needs(droplet)
+        assert firewall["urn"] in droplet["dependencies"]
+        assert {"Vpc burst", "Tag burst"} <= found.needs(droplet)
 
 
 def test_a_firewall_opens_what_its_rules_name_and_no_more(run: Run) -> None:

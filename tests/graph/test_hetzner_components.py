@@ -149,6 +149,15 @@ def test_a_firewall_opens_what_its_rules_name_and_no_more(run: Run) -> None:
     assert "applyTos" not in made
 
 
+def test_rules_that_are_known_later_are_the_same(run: Run) -> None:
+    def main() -> None:
+        from components.hetzner.firewall import Firewall, FirewallArgs
+
+        Firewall("fleet", FirewallArgs(rules=pulumi.Output.from_input("x").apply(lambda _: RULES), labels=LABELS))
+
+    assert run(main).all == run(firewall()).all
+
+
 def test_without_rules_a_firewall_is_closed(run: Run) -> None:
     assert run(firewall(rules=())).one("hcloud:index/firewall:Firewall")["inputs"]["rules"] == []
 
@@ -180,6 +189,19 @@ def test_a_firewall_has_fifty_rules_at_most(run: Run) -> None:
         run(firewall(rules=rules))
 
 
+def test_a_hosts_script_stays_a_block_of_lines(run: Run) -> None:
+    import yaml
+
+    script = "#!/bin/sh\n\nset -eu\n" + "echo 'x: \"y\"'\n" * 100
+    document = {"write_files": [{"path": "/x", "content": script}]}
+    given = "#cloud-config\n" + yaml.safe_dump(document, default_style="|")
+    found = run(host(cloud_config=given))
+    text = str(found.registration(found.one(SERVER)).inputs["userData"].value)
+    assert yaml.safe_load(text)["write_files"] == document["write_files"]
+    assert text.count("\n") < script.count("\n") + 20
+    assert "    echo 'x: \"y\"'\n" in text
+
+
 # --- hosts -----------------------------------------------------------------------------------------------------------
 
 
@@ -188,6 +210,7 @@ def test_a_host_is_a_server_two_addresses_and_a_key(run: Run) -> None:
     assert found.count() == {"hcloud Server": 1, "hcloud PrimaryIp": 2, "tls PrivateKey": 1}
     server = found.one(SERVER)
     assert server["inputs"]["firewallIds"] == [12]
+    assert server["inputs"]["ignoreRemoteFirewallIds"] is True  # or an update would take off one put on by labels
     assert server["inputs"]["sshKeys"] == ["4711"]
     assert server["inputs"]["networks"] == [{"aliasIps": [], "subnetId": "7-10.0.0.0/16"}]
     assert server["inputs"]["shutdownBeforeDeletion"] is True
@@ -357,6 +380,11 @@ def test_a_rebuilt_server_gets_the_same_volume_in_place(run: Run) -> None:
     assert before["urn"] == after["urn"]
     assert {key for key in after["inputs"] if after["inputs"][key] != before["inputs"][key]} == {"serverId"}
     assert after["replaceOnChanges"] == []
+
+
+def test_a_rebuilt_server_has_its_volume_mounted_anew(run: Run) -> None:
+    before, after = (run(volume(server_id=number)).of(COMMAND)["session"]["inputs"] for number in ("77", "78"))
+    assert {key for key in after if after[key] != before[key]} == {"environment"}
 
 
 def test_a_larger_volume_is_mounted_anew_to_grow(run: Run) -> None:

@@ -84,6 +84,7 @@ def prepare(
         "QUAYSIDE_OPTIONS": shlex.join([*ssh_options(key, f"{FOLDER}/t.key"), *port]),
         "QUAYSIDE_OWN_OPTIONS": shlex.join([*own_options(key), *port]) if own else "",
         "QUAYSIDE_DESTINATION": "root@127.0.0.1",
+        "QUAYSIDE_PORT": str(server.port),
         "QUAYSIDE_SHELL": "sh -s",
         "QUAYSIDE_PUBLIC_KEY": public(project),
         "QUAYSIDE_WAIT": str(wait),
@@ -124,6 +125,7 @@ def test_another_host_key_is_not_spoken_to(server: Server, project: Path, tmp_pa
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("db1 (root@127.0.0.1) shows another host key than the one that is known")
+    assert f"correct host_key: ssh-keyscan -p {server.port} -t ed25519 127.0.0.1" in done.stderr
     assert not (server.home / "ran").exists()
 
 
