@@ -19,6 +19,7 @@ import pytest
 from planning.hosts.edge import HEALTH_PATH, HostConfig
 from planning.hosts.plan import FleetPlan
 from tests.mesh import Authority, Loopback, Running, fleet, host, placed, planned, relay, until
+from tests.unit.test_edge_scripts import union
 
 pytestmark = pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not on PATH")
 
@@ -193,7 +194,7 @@ def test_a_dead_remote_replica_is_out_within_two_checks(tmp_path: Path) -> None:
         assert running.states("a")["svc_chat/0-chat-2.b"] == "UP"
         assert set(answers(running, "a", "shop.example.test", 20)) == {"web-1", "web_1_c"}
         assert {running.greeting("a", 11211, "web") for _ in range(4)} == {"cache-2"}
-        running.start("web", "web-2")
+        running.start("web-2")
         until(lambda: running.states("a")["svc_web/web.b"] == "UP", 6)
 
 
@@ -221,6 +222,61 @@ def test_requests_outlive_a_dead_host(tmp_path: Path) -> None:
             asker.join()
         assert set(outcome) == {"200"}, outcome
         assert running.states("a")["svc_web/web.b"].startswith("DOWN")
+
+
+def test_a_replica_moves_between_hosts_and_nobody_notices(tmp_path: Path) -> None:
+    """The steps of decisions.md 3: accept everywhere, then route, and forget when all have."""
+    before = shop()
+    where = {
+        **WHERE,
+        "web-2": ("web", "c"),
+        "cart-1": ("cart", "a"),
+        "admin-1": ("admin", "c"),
+        "cache-1": ("cache", "a"),
+    }
+    after = planned(SHOP, HOSTS, placed(where))
+    moved = [slot for slot, at in before.placement.slots.items() if after.placement.slots[slot] != at]
+    assert moved == ["web-2", "cart-1", "admin-1", "cache-1"]
+    with Running(before, tmp_path) as running:
+        outcome: Counter[str] = Counter()
+        stop = threading.Event()
+
+        def ask(number: int) -> None:
+            while not stop.is_set():
+                try:
+                    method = ("GET", "POST")[number % 2]
+                    outcome[f"public {running.get('ab'[number % 2], 'shop.example.test', method=method)[0]}"] += 1
+                    outcome[f"cart {running.named('c', 'cart', 'web')}"] += 1
+                    outcome[f"admin {running.named('a', 'admin', 'batch')}"] += 1
+                    outcome[f"cache {running.greeting('a', 11211, 'web')[:5]}"] += 1
+                except OSError as error:
+                    outcome[repr(error)] += 1
+
+        askers = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
+        for asker in askers:
+            asker.start()
+        old = {name: running.text(name) for name in HOSTS.hosts}
+        new = {name: running.text(name, after) for name in HOSTS.hosts}
+        for slot in moved:
+            running.start(slot, after)
+        for name in HOSTS.hosts:
+            running.take(name, union(old[name], new[name], tmp_path, "fill").replace("both-digest", f"accept-{name}"))
+        for name in HOSTS.hosts:
+            # Long enough for its checks to find out what others refuse.
+            time.sleep(3)
+            running.take(name, union(new[name], old[name], tmp_path).replace("both-digest", f"both-{name}"))
+        # Idle connections of old workers have had their last request.
+        time.sleep(6)
+        for slot in moved:
+            running.kill_replica(slot)
+        for name in HOSTS.hosts:
+            running.take(name, new[name])
+        time.sleep(3)
+        stop.set()
+        for asker in askers:
+            asker.join()
+        assert set(outcome) == {"public 200", "cart (200, 'cart-1')", "admin (200, 'admin-1')", "cache cache"}, outcome
+        assert set(answers(running, "a", "shop.example.test", 12)) == {"web-1", "web-2", "web_1_c"}
 
 
 def test_nothing_readable_is_on_the_wire(tmp_path: Path) -> None:
