@@ -151,5 +151,8 @@ def _passages(hosts: Mapping[str, HostPlan], placement: Placement) -> Iterable[P
     for sender, plan in living.items():
         for service in plan.wants:
             for receiver in placement.services.get(service, {}):
-                if receiver != sender and receiver in living:
+                if receiver == sender or receiver not in living:
+                    continue
+                # A droplet's firewall admits permanent hosts alone, and all that it uses has replicas on those.
+                if not (plan.host.burst and living[receiver].host.burst):
                     yield Passage(sender=sender, receiver=receiver, service=service)

@@ -71,6 +71,14 @@ def test_a_host_reaches_what_its_services_use_and_an_entry_what_is_public() -> N
     ]
 
 
+def test_droplets_reach_no_other_droplets() -> None:
+    hosts = fleet(host("a"), host("b"), host("c", burst=True), host("d", burst=True))
+    where = {**WHERE, "web_1_d": ("web", "d"), "cart_1_c": ("cart", "c"), "cart_1_d": ("cart", "d")}
+    found = planned(SHOP, hosts, placed(where))
+    assert {one.receiver for one in found.passages if one.sender == "c"} == {"b"}
+    assert {one.receiver for one in found.passages if (one.sender, one.service) == ("a", "cart")} == {"b", "c", "d"}
+
+
 def test_behind_a_balancer_the_created_hosts_are_the_entries() -> None:
     hosts = fleet(host("a", kind="created"), host("b"), host("c", burst=True), balancer="lb11")
     found = planned(SHOP, hosts, placed(WHERE))
