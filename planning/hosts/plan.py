@@ -42,7 +42,7 @@ class HostPlan:
     """
     edge_subnet: Subnet
     entry: bool
-    """Whether visitors reach its edge: then it routes for the public."""
+    """Whether visitors reach its edge: then it routes for the public. One that drains still does."""
     wants: Sequence[str]
     """Services that its edge sends requests to: for its own services and, on an entry, for the public."""
 

@@ -48,6 +48,7 @@ WHERE = {
     "session-1": ("session", "b"),
 }
 HOSTS = fleet(host("a"), host("b"), host("c", burst=True))
+WEBS = {"web-1": ("web", "a"), "web-2": ("web", "b")}
 CLOSED = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
 RAW = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
@@ -126,6 +127,27 @@ def test_a_gateway_refuses_who_is_no_host_and_whom_it_cannot_trust(running: Runn
     for certificate, reason in ((forged, "unknown ca"), (None, "certificate required")):
         with pytest.raises(ssl.SSLError, match=reason):
             running.through("b", "web", certificate, RAW)
+
+
+def test_two_authorities_are_trusted_at_once(tmp_path: Path) -> None:
+    """As in an `up` that renews certificates on one host after another."""
+    plan = planned({"web": {**WEB, "replicas": 2}}, fleet(host("a"), host("b")), placed(WEBS))
+    running, successor = Running(plan, tmp_path), Authority()
+    (tmp_path / "ca.pem").write_bytes(running.authority.pem + successor.pem)
+    (tmp_path / "b.pem").write_bytes(successor.certificate("b"))
+    with running:
+        for name in ("a", "b"):
+            assert answers(running, name, "web.example.test", 4) == {"web-1": 2, "web-2": 2}
+
+
+def test_a_host_with_anothers_certificate_gets_no_requests(tmp_path: Path) -> None:
+    plan = planned({"web": {**WEB, "replicas": 2}}, fleet(host("a"), host("b")), placed(WEBS))
+    running = Running(plan, tmp_path, healthy=False)
+    # A certificate of the right authority, for another host's name: as if b's address had become someone else's.
+    (tmp_path / "b.pem").write_bytes(running.authority.certificate("c"))
+    with running:
+        until(lambda: running.states("a")["svc_web/web.b"].startswith("DOWN"), 6)
+        assert answers(running, "a", "web.example.test", 4) == {"web-1": 4}
 
 
 def test_a_mesh_port_speaks_no_plaintext(running: Running) -> None:
