@@ -8,6 +8,7 @@ import http.client
 import itertools
 import os
 import re
+import signal
 import socket
 import socketserver
 import ssl
@@ -199,15 +200,17 @@ class Loopback:
         large, small = network // 250 % 50, network % 250
         self._prefix, self._calling = f"127.{large + 100}.{small}", f"127.{large + 200}.{small}"
         self._hosts = {name: number for number, name in enumerate(plan.hosts, 2)}
-        self._slots = {name: number for number, name in enumerate(sorted(plan.placement.slots), 2 + len(plan.hosts))}
+        self._containers: dict[tuple[str, str], int] = {}
         self._callers = {name: number for number, name in enumerate(sorted(plan.services), 1)}
 
     def __getitem__(self, name: str) -> str:
         """Of a host."""
         return f"{self._prefix}.{self._hosts[name]}"
 
-    def slot(self, name: str) -> str:
-        return f"{self._prefix}.{self._slots[name]}"
+    def container(self, slot: str, name: str) -> str:
+        """Of a slot's container on a host."""
+        number = self._containers.setdefault((slot, name), 2 + len(self._hosts) + len(self._containers))
+        return f"{self._prefix}.{number}"
 
     def caller(self, service: str) -> str:
         """Where a container of a service calls from."""
@@ -246,14 +249,16 @@ class Running:
         configs: Mapping[str, HostConfig] | None = None,
         authority: Authority | None = None,
         routes: Mapping[tuple[str, str], str] | None = None,
+        healthy: bool = True,
     ) -> None:
-        """``routes``: (sender, receiver) → another address to reach it at."""
+        """``routes``: (sender, receiver) → another address to reach it at. ``healthy``: wait for all servers."""
+        self._healthy = healthy
         self.plan = plan
         self.folder = folder
         self.at = Loopback(plan)
         self.hosts = [name for name, one in plan.hosts.items() if not one.host.down]
         self.authority = authority or Authority()
-        self._replicas: dict[str, _Http | _Tcp] = {}
+        self._replicas: dict[tuple[str, str], _Http | _Tcp] = {}
         self._edges: dict[str, subprocess.Popen[bytes]] = {}
         (folder / "ca.pem").write_bytes(self.authority.pem)
         for name in plan.hosts:
@@ -263,7 +268,11 @@ class Running:
 
     def text(self, name: str, plan: FleetPlan | None = None) -> str:
         plan = plan or self.plan
-        here = {slot.name: self.at.slot(slot.name) for s in plan.hosts[name].services.values() for slot in s.slots}
+        here = {
+            slot.name: self.at.container(slot.name, name)
+            for s in plan.hosts[name].services.values()
+            for slot in s.slots
+        }
         addresses = {other: self._routes.get((name, other), self.at[other]) for other in plan.hosts}
         config = self._configs.get(name, HostConfig())
         text = render_host(plan, name, config, here, {}, addresses, mesh(name))
@@ -271,14 +280,13 @@ class Running:
 
     def __enter__(self) -> Running:
         try:
-            for name, service in self.plan.services.items():
-                for slot in service.slots:
-                    self.start(name, slot.name)
+            for slot in self.plan.placement.slots:
+                self.start(slot)
             for name in self.hosts:
                 self._edge(name)
             for name in self.hosts:
                 self._await(name)
-            until(lambda: all(self._all_up(name) for name in self.hosts), 10)
+            until(lambda: not self._healthy or all(self._all_up(name) for name in self.hosts), 10)
         except BaseException:
             self.__exit__()
             raise
@@ -292,21 +300,25 @@ class Running:
             replica.shutdown()
             replica.server_close()
 
-    def start(self, service: str, slot: str) -> None:
-        settings = self.plan.services[service].settings
+    def start(self, slot: str, plan: FleetPlan | None = None) -> None:
+        """Start a slot's replica, where this plan or another has it."""
+        plan = plan or self.plan
+        (service,) = (one for one in plan.services.values() if any(slot == each.name for each in one.slots))
+        settings, at = service.settings, plan.placement.slots[slot]
         if settings.port is None:
             return
         kind = _Http if settings.protocol == "http" else _Tcp
-        server = kind(slot, (self.at.slot(slot), settings.port))
-        self._replicas[slot] = server
+        server = kind(slot, (self.at.container(slot, at), settings.port))
+        self._replicas[slot, at] = server
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
 
     def kill_replica(self, slot: str) -> None:
-        replica = self._replicas.pop(slot)
+        replica = self._replicas.pop((slot, self.plan.placement.slots[slot]))
         replica.shutdown()
         replica.server_close()
 
     def kill_edge(self, name: str) -> None:
+        """The workers end with their master."""
         edge = self._edges.pop(name)
         edge.kill()
         edge.wait()
@@ -316,8 +328,15 @@ class Running:
         file.write_text(self.text(name))
         with (self.folder / f"{name}.log").open("wb") as log:
             self._edges[name] = subprocess.Popen(
-                ["haproxy", "-db", "-f", str(file)], stdout=log, stderr=subprocess.STDOUT
+                ["haproxy", "-W", "-db", "-f", str(file)], stdout=log, stderr=subprocess.STDOUT
             )
+
+    def take(self, name: str, text: str) -> None:
+        """Let a host's edge reload another configuration, and wait until it answers by it."""
+        (self.folder / f"{name}.cfg").write_text(text)
+        self._edges[name].send_signal(signal.SIGUSR2)
+        digest = text.rstrip().rpartition(" ")[2]
+        until(lambda: self.get(name, "digest", port=9903)[1] == [digest], 10)
 
     def _await(self, name: str) -> None:
         def answers() -> bool:

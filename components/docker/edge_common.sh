@@ -46,8 +46,8 @@ not_taken() { echo "the edge did not take the configuration within 10 s; the old
 # And what other hosts' edges may reach here: the gateway.
 inner() { awk '/^[a-z]/ { on = $1 == "frontend" && ($2 ~ /^(internal|gateway)$/ || $2 ~ /^tcp_/) } on' "$1" | grep -v '^ *#'; }
 
-# One configuration, and beside its own the names of another: who may call whom, by which port, and the services that only
-# the other has. All else is as the one says, a port that both give away, too. In a release, containers of two versions
+# One configuration, and beside its own the names of another: who may call whom, by which port, what other hosts may ask
+# the gateway for, and the services that only the other has. All else is as the one says, a port that both give away, too. In a release, containers of two versions
 # run at the same time, and each keeps the names it was told.
 union() { # one other digest fill
     awk -v digest="$3" -v fill="${4:-}" '

@@ -72,7 +72,15 @@ def render_host(
     """
     here = plan.hosts[host]
     routed = [service for _, service in sorted(plan.services.items()) if haproxy.is_routed(service)]
-    wanted = [service for service in routed if service.name in here.wants]
+    receivers: dict[str, list[str]] = {service: [] for service in here.wants}
+    for passage in plan.passages:
+        if passage.sender == host:
+            receivers[passage.service].append(passage.receiver)
+    backends = (
+        _service(plan, service, host, receivers[service.name], containers, addresses, mesh)
+        for service in routed
+        if service.name in receivers
+    )
     files = sorted({mesh.authorities, mesh.certificate} | ({config.certificate} if config.certificate else set()))
     return haproxy.framed(
         "\n".join(
@@ -86,7 +94,7 @@ def render_host(
                 *_public(plan, here, config),
                 *haproxy.inside(routed, here.services),
                 *gateway(plan, host, containers, mesh),
-                *(line for service in wanted for line in _service(plan, service, host, containers, addresses, mesh)),
+                *(line for backend in backends for line in backend),
                 "",
             ]
         )
@@ -131,6 +139,7 @@ def _service(
     plan: FleetPlan,
     service: ServicePlan,
     host: str,
+    receivers: Iterable[str],
     containers: Mapping[str, str],
     addresses: Mapping[str, str],
     mesh: Mesh,
@@ -139,7 +148,7 @@ def _service(
     http, sticky = service.settings.protocol == "http", service.settings.sticky is not None
     remote: list[str] = []
     probes: list[str] = []
-    for receiver in (p.receiver for p in plan.passages if (p.sender, p.service) == (host, service.name)):
+    for receiver in receivers:
         at = f"{_bracketed(addresses[receiver])}:{MESH_PORT}"
         for label in labels(service, receiver, plan.slots(service.name, receiver)):
             sni = name(label.name, receiver)

@@ -42,7 +42,7 @@ class HostPlan:
     """
     edge_subnet: Subnet
     entry: bool
-    """Whether visitors reach its edge: then it routes for the public."""
+    """Whether visitors reach its edge: then it routes for the public. One that drains still does."""
     wants: Sequence[str]
     """Services that its edge sends requests to: for its own services and, on an entry, for the public."""
 
@@ -95,7 +95,7 @@ def plan_hosts(
     for name, host in fleet.hosts.items():
         here = {
             service.name: part
-            for service, part in ((s, _part(s, host, fleet, placement)) for s in services.values())
+            for service, part in ((s, _part(s, host, fleet, placement)) for s in decided.services.values())
             if part is not None
         }
         entry = name in entries
@@ -122,23 +122,31 @@ def plan_hosts(
 
 def _placed(service: ServicePlan, placement: Placement) -> ServicePlan:
     """With the slots that were placed: its own, with their weights in a fleet, and those that droplets add."""
-    own = {slot.name: slot for slot in service.slots}
-    likes = next((slot for slot in service.slots if not slot.canary), None)
     mine = {name for here in placement.services.get(service.name, {}).values() for name in here}
-    slots = [
-        replace(slot, name=name, weight=placement.weights[name])
-        for name in placement.slots
-        if name in mine and (slot := own.get(name, likes)) is not None
+    return replace(service, slots=_slots(service, (name for name in placement.slots if name in mine), placement))
+
+
+def _slots(service: ServicePlan, names: Iterable[str], placement: Placement) -> Sequence[Slot]:
+    """Slots by their names. One that a droplet adds is like any replica."""
+    own = {slot.name: slot for slot in service.slots}
+    like = next((slot for slot in service.slots if not slot.canary), None)
+    return [
+        replace(slot, name=name, weight=placement.weights.get(name, slot.weight))
+        for name in names
+        if (slot := own.get(name, like)) is not None
     ]
-    return replace(service, slots=slots)
 
 
 def _part(service: ServicePlan, host: Host, fleet: Fleet, placement: Placement) -> ServicePlan | None:
+    """A service as far as it runs on a host, or has data there."""
     if host.down:
-        names = frozenset(placement.stranded.get(host.name, ()))
+        own = {slot.name for slot in service.slots}
+        # No service's name has an underscore; slots that a droplet adds begin with the service's name and one.
+        left = placement.stranded.get(host.name, ())
+        names = [name for name in left if name in own or name.startswith(f"{service.name}_")]
     else:
-        names = frozenset(placement.services.get(service.name, {}).get(host.name, ()))
-    slots = [slot for slot in service.slots if slot.name in names]
+        names = placement.services.get(service.name, {}).get(host.name, ())
+    slots = _slots(service, names, placement)
     if slots:
         return replace(service, slots=slots)
     place = service.settings.place
@@ -151,5 +159,8 @@ def _passages(hosts: Mapping[str, HostPlan], placement: Placement) -> Iterable[P
     for sender, plan in living.items():
         for service in plan.wants:
             for receiver in placement.services.get(service, {}):
-                if receiver != sender and receiver in living:
+                if receiver == sender or receiver not in living:
+                    continue
+                # A droplet's firewall admits permanent hosts alone, and all that it uses has replicas on those.
+                if not (plan.host.burst and living[receiver].host.burst):
                     yield Passage(sender=sender, receiver=receiver, service=service)

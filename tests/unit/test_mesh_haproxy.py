@@ -19,6 +19,7 @@ import pytest
 from planning.hosts.edge import HEALTH_PATH, HostConfig
 from planning.hosts.plan import FleetPlan
 from tests.mesh import Authority, Loopback, Running, fleet, host, placed, planned, relay, until
+from tests.unit.test_edge_scripts import union
 
 pytestmark = pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not on PATH")
 
@@ -47,6 +48,7 @@ WHERE = {
     "session-1": ("session", "b"),
 }
 HOSTS = fleet(host("a"), host("b"), host("c", burst=True))
+WEBS = {"web-1": ("web", "a"), "web-2": ("web", "b")}
 CLOSED = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
 RAW = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
@@ -67,7 +69,10 @@ def answers(running: Running, name: str, address: str, times: int, **more: Any) 
 
 def test_every_entry_reaches_every_replica_by_its_weight(running: Running) -> None:
     for entry in ("a", "b"):
-        assert answers(running, entry, "shop.example.test", 30) == {"web-1": 10, "web-2": 10, "web_1_c": 10}
+        seen = answers(running, entry, "shop.example.test", 30)
+        assert set(seen) == {"web-1", "web-2", "web_1_c"}
+        # HAProxy begins a round anew when a server's health changes.
+        assert max(seen.values()) - min(seen.values()) <= 3
 
 
 def test_an_edge_that_is_no_entry_routes_nothing_for_the_public(running: Running) -> None:
@@ -125,6 +130,27 @@ def test_a_gateway_refuses_who_is_no_host_and_whom_it_cannot_trust(running: Runn
     for certificate, reason in ((forged, "unknown ca"), (None, "certificate required")):
         with pytest.raises(ssl.SSLError, match=reason):
             running.through("b", "web", certificate, RAW)
+
+
+def test_two_authorities_are_trusted_at_once(tmp_path: Path) -> None:
+    """As in an `up` that renews certificates on one host after another."""
+    plan = planned({"web": {**WEB, "replicas": 2}}, fleet(host("a"), host("b")), placed(WEBS))
+    running, successor = Running(plan, tmp_path), Authority()
+    (tmp_path / "ca.pem").write_bytes(running.authority.pem + successor.pem)
+    (tmp_path / "b.pem").write_bytes(successor.certificate("b"))
+    with running:
+        for name in ("a", "b"):
+            assert answers(running, name, "web.example.test", 4) == {"web-1": 2, "web-2": 2}
+
+
+def test_a_host_with_anothers_certificate_gets_no_requests(tmp_path: Path) -> None:
+    plan = planned({"web": {**WEB, "replicas": 2}}, fleet(host("a"), host("b")), placed(WEBS))
+    running = Running(plan, tmp_path, healthy=False)
+    # A certificate of the right authority, for another host's name: as if b's address had become someone else's.
+    (tmp_path / "b.pem").write_bytes(running.authority.certificate("c"))
+    with running:
+        until(lambda: running.states("a")["svc_web/web.b"].startswith("DOWN"), 6)
+        assert answers(running, "a", "web.example.test", 4) == {"web-1": 4}
 
 
 def test_a_mesh_port_speaks_no_plaintext(running: Running) -> None:
@@ -193,7 +219,7 @@ def test_a_dead_remote_replica_is_out_within_two_checks(tmp_path: Path) -> None:
         assert running.states("a")["svc_chat/0-chat-2.b"] == "UP"
         assert set(answers(running, "a", "shop.example.test", 20)) == {"web-1", "web_1_c"}
         assert {running.greeting("a", 11211, "web") for _ in range(4)} == {"cache-2"}
-        running.start("web", "web-2")
+        running.start("web-2")
         until(lambda: running.states("a")["svc_web/web.b"] == "UP", 6)
 
 
@@ -221,6 +247,61 @@ def test_requests_outlive_a_dead_host(tmp_path: Path) -> None:
             asker.join()
         assert set(outcome) == {"200"}, outcome
         assert running.states("a")["svc_web/web.b"].startswith("DOWN")
+
+
+def test_a_replica_moves_between_hosts_and_nobody_notices(tmp_path: Path) -> None:
+    """The steps of decisions.md 3: accept everywhere, then route, and forget when all have."""
+    before = shop()
+    where = {
+        **WHERE,
+        "web-2": ("web", "c"),
+        "cart-1": ("cart", "a"),
+        "admin-1": ("admin", "c"),
+        "cache-1": ("cache", "a"),
+    }
+    after = planned(SHOP, HOSTS, placed(where))
+    moved = [slot for slot, at in before.placement.slots.items() if after.placement.slots[slot] != at]
+    assert moved == ["web-2", "cart-1", "admin-1", "cache-1"]
+    with Running(before, tmp_path) as running:
+        outcome: Counter[str] = Counter()
+        stop = threading.Event()
+
+        def ask(number: int) -> None:
+            while not stop.is_set():
+                try:
+                    method = ("GET", "POST")[number % 2]
+                    outcome[f"public {running.get('ab'[number % 2], 'shop.example.test', method=method)[0]}"] += 1
+                    outcome[f"cart {running.named('c', 'cart', 'web')}"] += 1
+                    outcome[f"admin {running.named('a', 'admin', 'batch')}"] += 1
+                    outcome[f"cache {running.greeting('a', 11211, 'web')[:5]}"] += 1
+                except OSError as error:
+                    outcome[repr(error)] += 1
+
+        askers = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
+        for asker in askers:
+            asker.start()
+        old = {name: running.text(name) for name in HOSTS.hosts}
+        new = {name: running.text(name, after) for name in HOSTS.hosts}
+        for slot in moved:
+            running.start(slot, after)
+        for name in HOSTS.hosts:
+            running.take(name, union(old[name], new[name], tmp_path, "fill").replace("both-digest", f"accept-{name}"))
+        for name in HOSTS.hosts:
+            # Long enough for its checks to find out what others refuse.
+            time.sleep(3)
+            running.take(name, union(new[name], old[name], tmp_path).replace("both-digest", f"both-{name}"))
+        # Idle connections of old workers have had their last request.
+        time.sleep(6)
+        for slot in moved:
+            running.kill_replica(slot)
+        for name in HOSTS.hosts:
+            running.take(name, new[name])
+        time.sleep(3)
+        stop.set()
+        for asker in askers:
+            asker.join()
+        assert set(outcome) == {"public 200", "cart (200, 'cart-1')", "admin (200, 'admin-1')", "cache cache"}, outcome
+        assert set(answers(running, "a", "shop.example.test", 12)) == {"web-1", "web-2", "web_1_c"}
 
 
 def test_nothing_readable_is_on_the_wire(tmp_path: Path) -> None:
