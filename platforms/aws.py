@@ -219,10 +219,11 @@ class Aws(pulumi.ComponentResource):
         }
 
     def _make_host_records(self) -> Sequence[pulumi.Output[Mapping[str, str]]]:
+        zone = self._stack.dns.zone or self._stack.domain
         return [
             record
             for plan in self._plan.balancers
-            for record in host_records(self.balancers[plan.number], plan, self._zone, self._rules)
+            for record in host_records(self.balancers[plan.number], plan, self._zone, self._rules, zone)
         ]
 
     # --- one service -------------------------------------------------------------------------------------------------
