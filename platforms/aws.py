@@ -83,6 +83,8 @@ class Aws(pulumi.ComponentResource):
             CertificatesArgs(plans=planned.balancers, zone_id=self._zone, tags=self._tags),
             self._child,
         )
+        self.vpc_id = self._network.vpc_id
+        self.private_subnet_ids = self._network.private_subnet_ids
         self.security_group_ids = self._groups.ids
         self.balancers = self._make_balancers()
         self.services: dict[str, EcsService] = {}
@@ -426,6 +428,8 @@ def outputs(planned: AwsPlan, made: Aws) -> Mapping[str, object]:
             for balancer in planned.balancers
             for certificate in balancer.certificates
         ],
+        "vpc": made.vpc_id,
+        "subnets": made.private_subnet_ids,
         "security_groups": made.security_group_ids,
         "aws": {
             "region": planned.region,
