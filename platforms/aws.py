@@ -83,6 +83,8 @@ class Aws(pulumi.ComponentResource):
             CertificatesArgs(plans=planned.balancers, zone_id=self._zone, tags=self._tags),
             self._child,
         )
+        self.vpc_id = self._network.vpc_id
+        self.private_subnet_ids = self._network.private_subnet_ids
         self.security_group_ids = self._groups.ids
         self.balancers = self._make_balancers()
         self.services: dict[str, EcsService] = {}
@@ -219,10 +221,11 @@ class Aws(pulumi.ComponentResource):
         }
 
     def _make_host_records(self) -> Sequence[pulumi.Output[Mapping[str, str]]]:
+        zone = self._stack.dns.zone or self._stack.domain
         return [
             record
             for plan in self._plan.balancers
-            for record in host_records(self.balancers[plan.number], plan, self._zone, self._rules)
+            for record in host_records(self.balancers[plan.number], plan, self._zone, self._rules, zone)
         ]
 
     # --- one service -------------------------------------------------------------------------------------------------
@@ -425,6 +428,8 @@ def outputs(planned: AwsPlan, made: Aws) -> Mapping[str, object]:
             for balancer in planned.balancers
             for certificate in balancer.certificates
         ],
+        "vpc": made.vpc_id,
+        "subnets": made.private_subnet_ids,
         "security_groups": made.security_group_ids,
         "aws": {
             "region": planned.region,

@@ -104,19 +104,30 @@ def secret(
     where = lifecycle.project(stack, Path.cwd())
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", key):
         raise CommandError(f"secret {key}: should be letters, digits, `_` and `-`, starting with a letter")
+    cloud = where.cloud == "aws"
+    if cloud and not pulumi_cli.available():
+        # What `pulumi up` reads is encrypted with the key of the stack's backend, which only the CLI knows.
+        raise CommandError(
+            f"stack {stack} is on AWS, and the Pulumi CLI is not on PATH: only it encrypts what `pulumi up` can read\n"
+            f"    install it, log in, then `pulumi config set --secret --path quayside:secrets.{key} --stack {stack}`"
+        )
     if sys.stdin.isatty():
         value = str(typer.prompt(f"value of {key}", hide_input=True))
     else:
         value = sys.stdin.read().removesuffix("\n")
     if not value:
         raise CommandError(f"secret {key}: the value is empty")
-    passphrase = ensure_passphrase(where.root)
-    if pulumi_cli.available():
-        pulumi_cli.set_secret(where.root, stack, key, value)
+    if cloud:
+        pulumi_cli.set_secret_of_cloud(where.root, stack, key, value)
     else:
-        file, path = where.root / f"Pulumi.{stack}.yaml", f"quayside:secrets.{key}"
-        set_secret(file, path, value, passphrase, beside=not is_passphrase_given())
-    typer.echo(f"Pulumi.{stack}.yaml has {key}, encrypted. The next `make up` brings it to the services that use it.")
+        passphrase = ensure_passphrase(where.root)
+        if pulumi_cli.available():
+            pulumi_cli.set_secret(where.root, stack, key, value)
+        else:
+            file, path = where.root / f"Pulumi.{stack}.yaml", f"quayside:secrets.{key}"
+            set_secret(file, path, value, passphrase, beside=not is_passphrase_given())
+    goal = f"pulumi up --stack {stack}" if cloud else "make up" if stack == "local" else f"make up STACK={stack}"
+    typer.echo(f"Pulumi.{stack}.yaml has {key}, encrypted. The next `{goal}` brings it to the services that use it.")
 
 
 def main() -> int:

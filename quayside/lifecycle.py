@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from rich.console import Console
@@ -19,6 +19,12 @@ from quayside.shell import CommandError
 
 BY_PULUMI = "pulumi"
 BY_REHEARSAL = "the rehearsal"
+_BEFORE = {
+    "up": "`.venv/bin/python -m rehearsal {stack}` previews it with no account",
+    "destroy": "balancers, data and registries are protected: first "
+    "`pulumi config set quayside:protect false --stack {stack} && pulumi up --stack {stack}`",
+}
+"""Pulumi's command → what comes before it, where the stack is on AWS."""
 SETTLE = 10.0
 """Seconds the closing table waits for health checks that have only just begun."""
 
@@ -50,12 +56,12 @@ class Project:
         except (OSError, yaml.YAMLError, KeyError, TypeError):
             return "local"
 
-    def on_this_machine(self, goal: str) -> None:
+    def on_this_machine(self, goal: Literal["up", "destroy"]) -> None:
         """Refuse what `make` does only for a stack on this machine: a cloud's state belongs where the team keeps it."""
         if self.cloud == "aws":
             raise CommandError(
                 f"stack {self.stack} is on AWS: run `pulumi {goal} --stack {self.stack}`, in the backend that you "
-                f"are logged in to\n    `python -m rehearsal {self.stack}` previews it with no account"
+                f"are logged in to\n    {_BEFORE[goal].format(stack=self.stack)}"
             )
 
 

@@ -179,6 +179,14 @@ def set_secret(root: Path, stack: str, key: str, value: str) -> None:
     put_sealed(root / f"Pulumi.{stack}.yaml", f"quayside:secrets.{key}", sealed, salt or None)
 
 
+def set_secret_of_cloud(root: Path, stack: str, key: str, value: str) -> None:
+    """The same for a stack whose state is its team's: in the backend the user is logged in to, with its own key."""
+    command = ["pulumi", "config", "set", "--secret", "--path", f"quayside:secrets.{key}", "--stack", stack]
+    done = run([*command, "--non-interactive"], stdin=value, cwd=root, timeout=60)
+    if done.returncode:
+        raise CommandError(f"`{' '.join(command)}` failed: {_clean(done.stderr)}")
+
+
 def _stream(root: Path, arguments: list[str], progress: Progress) -> Applied:
     """Run the CLI, follow its event log, and tell each finished step."""
     began = time.monotonic()

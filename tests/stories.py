@@ -1,4 +1,5 @@
-"""The stories of `examples/*.yaml`, each several files in one: `python -m tests.stories NAME FOLDER` writes them out.
+"""The stories of `examples/*.yaml`, each several files in one: `python -m tests.stories NAME FOLDER` writes them out,
+as a project that can be rehearsed there.
 
 Each part of a story begins with `--- # NAME`, and is word for word what a person would keep under that name.
 """
@@ -8,13 +9,13 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rehearsal import Report, rehearse
-from rehearsal.secrets import set_secret
+from rehearsal.secrets import put_sealed, set_secret
 from settings.document import read_yaml
 from settings.parse import parse
 from settings.stack import Stack
@@ -22,6 +23,7 @@ from settings.stack import Stack
 REPOSITORY = Path(__file__).parent.parent
 EXAMPLES = REPOSITORY / "examples"
 PASSPHRASE = "a story's"
+SEALED = "v1:AAAA:BBBB"
 SERVICES = "services.yaml"
 _PART = re.compile(r"^--- # (services\.yaml|Pulumi\.[a-z][a-z0-9-]*\.yaml)$", re.MULTILINE)
 
@@ -64,14 +66,23 @@ class Story:
     def write(self, root: Path) -> None:
         """A project in a folder of its own, without its secrets."""
         root.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPOSITORY / "__main__.py", root)
         (root / "Pulumi.yaml").write_text(f"name: {self.name}\nruntime: python\n")
         for name, text in self.files.items():
             (root / name).write_text(text)
 
+    def write_for_a_reader(self, root: Path) -> Iterator[str]:
+        """The same with a closed secret for each that is named; tells what to run there, and what is to be set."""
+        self.write(root)
+        for stack in self.stacks:
+            yield f"PYTHONPATH={REPOSITORY} {sys.executable} -m rehearsal {stack}"
+            for key in self.secrets(stack):
+                put_sealed(root / f"Pulumi.{stack}.yaml", f"quayside:secrets.{key}", SEALED, None)
+                yield f"    before `up`: pulumi config set --secret --path quayside:secrets.{key} --stack {stack}"
+
     def rehearse(self, stack: str, root: Path) -> Report:
         """What `python -m rehearsal` says of it; the caller has set the passphrase in the environment."""
         self.write(root)
-        shutil.copy(REPOSITORY / "__main__.py", root)
         for key in self.secrets(stack):
             set_secret(root / f"Pulumi.{stack}.yaml", f"quayside:secrets.{key}", "a secret", PASSPHRASE)
         return rehearse(stack, root)
@@ -92,4 +103,4 @@ def stories() -> list[Story]:
 
 
 if __name__ == "__main__":
-    story(sys.argv[1]).write(Path(sys.argv[2]))
+    print(f"cd {sys.argv[2]}", *story(sys.argv[1]).write_for_a_reader(Path(sys.argv[2])), sep="\n")

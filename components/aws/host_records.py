@@ -17,17 +17,20 @@ def host_records(
     plan: BalancerPlan,
     zone_id: pulumi.Input[str] | None,
     rules: Mapping[str, pulumi.Resource],
+    zone: str,
 ) -> Sequence[pulumi.Output[Mapping[str, str]]]:
     """An alias for every host of the plan; without a zone, what to tell whoever holds its DNS, `{name, type, value}`.
 
     A name leads to a balancer only when that has the rules for it (`rules`, by logical name): one that moves from
-    another balancer would find nobody there. Named by the host alone, so that it then changes in place.
+    another balancer would find nobody there. Named by the host alone, so that it then changes in place. The top of
+    a zone can have no CNAME (RFC 1034, 3.6.2), so an ALIAS is told for `zone`, and for any host right below a
+    top-level domain.
     """
     told: list[pulumi.Output[Mapping[str, str]]] = []
     for host in plan.hosts:
         if zone_id is None:
-            why = f"to bring {host} to {plan.name} (ALIAS or ANAME where it is the zone itself)"
-            told.append(announce(balancer, why, host, "CNAME", balancer.dns_name))
+            type_ = "ALIAS" if host == zone or host.count(".") == 1 else "CNAME"
+            told.append(announce(balancer, f"to bring {host} to {plan.name}", host, type_, balancer.dns_name))
             continue
         aws.route53.Record(
             f"host-{host.replace('*', 'any')}",  # a * in a name would be a pattern for `pulumi up --target`

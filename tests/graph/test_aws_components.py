@@ -709,7 +709,7 @@ def balancer(plan: BalancerPlan, *, zone: str | None = "Z0123456789ABCDEFGHIJ", 
             sticky = 3600 if rule.service == "web" else None
             after = () if rule.native else [service]
             rules[rule.name] = forward_rule(made, rule, sticky=sticky, tags=TAGS, after=after)
-        host_records(made, plan, zone, rules)
+        host_records(made, plan, zone, rules, "shop.example.com")
 
     return main
 
@@ -857,8 +857,11 @@ def test_with_other_dns_the_records_are_told_and_none_is_made(run: Run) -> None:
 def test_an_update_says_which_records_to_make_elsewhere(run: Run) -> None:
     said = run.update(balancer(balancer_plan(rules=()), zone=None))
     assert len([line for line in said if line.startswith("DNS, to have the certificate of ")]) == 2
-    (apex,) = [line for line in said if line.startswith("DNS, to bring other.org to balancer-1 ")]
-    assert ": other.org CNAME balancer-1-" in apex
+    assert [line.rpartition(" balancer-1-")[0] for line in said if line.startswith("DNS, to bring ")] == [
+        "DNS, to bring other.org to balancer-1: other.org ALIAS",  # right below a top-level domain
+        "DNS, to bring shop.example.com to balancer-1: shop.example.com ALIAS",  # the zone
+        "DNS, to bring *.shop.example.com to balancer-1: *.shop.example.com CNAME",
+    ]
     assert not run.update(balancer(balancer_plan(rules=())))
 
 

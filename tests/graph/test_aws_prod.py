@@ -312,3 +312,12 @@ def test_an_unprotected_stack_goes_without_a_hitch(project: Project) -> None:
     assert of_type(report, "aws:s3/bucket:Bucket")["access-logs"]["inputs"]["forceDestroy"]
     for service in of_type(report, "aws:ecs/service:Service").values():
         assert service["inputs"]["forceDelete"]
+
+
+@pytest.mark.parametrize(("zone", "type_"), [("shop.example.com", "ALIAS"), ("example.com", "CNAME"), (None, "CNAME")])
+def test_with_other_dns_a_host_that_is_its_zone_is_told_as_an_alias(
+    project: Project, zone: str | None, type_: str
+) -> None:
+    project.stack(**{"quayside:dns": {"provider": "manual", "zone": zone}})
+    told = {record["name"]: record["type"] for record in rehearse("prod", project.root).outputs["records"]}
+    assert told["shop.example.com"] == type_

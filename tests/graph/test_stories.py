@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -12,7 +15,7 @@ import pytest
 from rehearsal import Report
 from settings.document import read_yaml
 from settings.schema import services_schema, stack_schema
-from tests.stories import PASSPHRASE, SERVICES, Story, stories, story
+from tests.stories import PASSPHRASE, REPOSITORY, SERVICES, Story, stories, story
 
 SERVICE = "aws:ecs/service:Service"
 TASK = "aws:ecs/taskDefinition:TaskDefinition"
@@ -108,6 +111,20 @@ def test_editors_take_every_file(told: Story) -> None:
 )
 def test_every_stack_is_rehearsed_without_a_problem(name: str, stack: str, rehearsed: Any) -> None:
     assert rehearsed(name, stack).report.resources
+
+
+def test_what_is_written_out_is_rehearsed_by_the_printed_commands(tmp_path: Path) -> None:
+    written = [sys.executable, "-m", "tests.stories", "speedledger", str(tmp_path / "new")]
+    said = subprocess.run(written, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    first, *commands = said.splitlines()
+    assert first == f"cd {tmp_path / 'new'}"
+    secret = "pulumi config set --secret --path quayside:secrets.ledger-database --stack prod"
+    assert f"    before `up`: {secret}" in commands
+    (rehearsal,) = [line for line in commands if line.endswith("-m rehearsal prod")]
+    done = subprocess.run(["sh", "-c", f"{first} && {rehearsal}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("speedledger/prod ")
+    assert "no problems" in done.stdout
 
 
 # --- dramafever ------------------------------------------------------------------------------------------------------

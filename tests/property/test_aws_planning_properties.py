@@ -343,7 +343,7 @@ def test_a_plan_of_balancers_holds_together(found: dict[str, Any]) -> None:
     for plan in plans:
         own = {group.name for group in plan.target_groups}
         tied = [name for rule in plan.health_rules for name in rule.target_groups]
-        assert sorted(tied) == sorted(own)  # each exactly once, before any task starts, both colours of a native rollout
+        assert sorted(tied) == sorted(own)  # each once, before any task starts; both colours, too
         numbers = [rule.priority for rule in plan.rules]
         assert numbers == sorted(set(numbers))
         for rule in plan.rules:

@@ -13,6 +13,7 @@ from planning.aws.images import image
 from planning.aws.model import AwsImage, BalancerPlan, Certificate, HealthRule, Rule, SecurityPlan, TargetGroup, Zone
 from planning.aws.names import short
 from planning.aws.network import network, zone_letters
+from planning.aws.plan import plan
 from planning.aws.priorities import EXACT, LABELS, LAST, WILDCARD, Claim, assign, band, slot
 from planning.aws.schedule import aws_cron
 from planning.aws.security import security, who
@@ -714,3 +715,58 @@ def test_where_images_come_from(reference: str, expected: AwsImage) -> None:
 def test_a_login_for_images_without_a_host() -> None:
     given = stack(registries={"docker.io": {"username": "u", "password": "p"}})
     assert image(f"redis@{DIGEST}", given).login == "docker.io"
+
+
+# --- notes ------------------------------------------------------------------------------------------------------------
+
+
+def notes(services: Mapping[str, Any], **values: Any) -> list[str]:
+    return list(plan(stack(services, **values), {}).notes)
+
+
+@pytest.mark.parametrize("service", [WORKER, TCP], ids=["worker", "tcp"])
+def test_what_has_no_health_command_is_noted(service: dict[str, Any]) -> None:
+    (note,) = notes({"jobs": {**service, "on": "fargate"}})
+    assert note == (
+        "services/jobs/health: there is no command, so on aws a task counts as healthy when it has run for 40 seconds"
+    )
+    assert not notes({"jobs": {**service, "on": "fargate", "health": {"command": ("true",)}}})
+    assert not notes({"web": {**WEB, "on": "fargate"}})
+
+
+def test_permissions_that_are_wide_or_explained_are_noted() -> None:
+    permissions = (
+        {"actions": ("sqs:ListQueues",), "reason": "AWS lists all queues or none"},
+        {"actions": ("s3:GetObject",), "resources": ("arn:aws:s3:::acme/*",)},
+        {"actions": ("s3:PutObject",), "resources": ("arn:aws:s3:::acme/*",), "reason": "uploads have any name"},
+    )
+    assert notes({"web": {**WEB, "on": "fargate", "permissions": permissions}}) == [
+        "services/web/permissions/0: sqs:ListQueues on every resource: AWS lists all queues or none",
+        "services/web/permissions/2: s3:PutObject on arn:aws:s3:::acme/*: uploads have any name",
+    ]
+
+
+@pytest.mark.parametrize(("mode", "noted"), [("host", True), ("bridge", True), ("awsvpc", False)])
+def test_unset_egress_that_opens_the_instances_group_is_noted(mode: str, noted: bool) -> None:
+    found = [note for note in notes({"web": {**WEB, "network": mode}}, capacity=POOL) if "/egress: is unset" in note]
+    expected = (
+        f"services/web/egress: is unset, and with network {mode} it is the instances' own group that is opened: "
+        "all that runs in it may reach anything"
+    )
+    assert found == ([expected] if noted else [])
+
+
+def test_a_volume_that_a_full_pool_would_not_start_is_noted() -> None:
+    data = {**TCP, "user": "999:999", "volume": "/data", "health": {"command": ("true",)}, "memory": 4 << 30}
+    web = {**WEB, "memory": 1 << 30, "replicas": {"min": 1, "max": 9, "cpu": 60}}
+
+    def noted(most: int) -> list[str]:
+        pool = {"instances": {"types": ("m7g.large",), "min": 1, "max": most, "trunking": True}}
+        return notes({"db": data, "web": web}, capacity=pool)
+
+    (note,) = noted(3)
+    assert note == (
+        "services/db/volume: it does not start under maximum + release of all (Capacity fit), and no other replica "
+        "serves then; a larger quayside:capacity/instances/max makes room, and services/db/on: fargate needs none"
+    )
+    assert noted(9) == []

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import io
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from botocore.stub import Stubber
 
 from quayside import aws, lifecycle
+from quayside.__main__ import main
 from quayside.shell import CommandError
 
 STACK = aws.Deployed(
@@ -185,5 +188,54 @@ def test_make_up_leaves_a_clouds_state_to_its_team(tmp_path: Path, monkeypatch: 
     (tmp_path / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")
     (tmp_path / "Pulumi.prod.yaml").write_text("config: {'quayside:cloud': aws}\n")
     where = lifecycle.project("prod", tmp_path)
-    with pytest.raises(CommandError, match="stack prod is on AWS: run `pulumi up --stack prod`"):
+    with pytest.raises(CommandError, match=r"stack prod is on AWS: run `pulumi up --stack prod`.*\n.* previews it"):
         where.on_this_machine("up")
+    with pytest.raises(CommandError, match=r"run `pulumi destroy --stack prod`.*\n.*quayside:protect false") as told:
+        where.on_this_machine("destroy")
+    assert "previews" not in str(told.value)
+
+
+@pytest.fixture
+def on_aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose stack prod is on AWS, and a folder `bin` that is all of PATH."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")
+    (tmp_path / "Pulumi.prod.yaml").write_text("config: {'quayside:cloud': aws}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    return tmp_path
+
+
+def secret(monkeypatch: pytest.MonkeyPatch, value: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["quayside", "secret", "stripe", "--stack", "prod"])
+    monkeypatch.setattr(sys, "stdin", io.StringIO(value))
+    return main()
+
+
+def test_a_secret_on_aws_is_encrypted_by_pulumi_or_not_at_all(
+    on_aws: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (on_aws / "Pulumi.prod.yaml").read_text()
+    assert secret(monkeypatch, "hunter2") == 1
+    assert "`pulumi config set --secret --path quayside:secrets.stripe --stack prod`" in capsys.readouterr().err
+    assert (on_aws / "Pulumi.prod.yaml").read_text() == before
+    assert not (on_aws / ".quayside").exists()
+
+
+def test_a_secret_on_aws_goes_by_pulumi_in_the_teams_backend(
+    on_aws: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pulumi = on_aws / "bin" / "pulumi"
+    pulumi.write_text('#!/bin/sh\necho "$* $PULUMI_BACKEND_URL" >asked; /bin/cat >value\n')
+    pulumi.chmod(0o755)
+    monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
+    assert secret(monkeypatch, "hunter2\n") == 0
+    said = "config set --secret --path quayside:secrets.stripe --stack prod --non-interactive"
+    assert (on_aws / "asked").read_text().strip() == said
+    assert (on_aws / "value").read_text() == "hunter2"
+    assert "The next `pulumi up --stack prod` brings it" in capsys.readouterr().out
+    assert not (on_aws / ".quayside").exists()
+    pulumi.write_text("#!/bin/sh\necho 'error: passphrase must be set' >&2; exit 255\n")
+    assert secret(monkeypatch, "hunter2") == 1
+    assert "failed: " in (err := capsys.readouterr().err)
+    assert "passphrase must be set" in err
