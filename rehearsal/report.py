@@ -30,6 +30,9 @@ _SECTIONS = (
 )
 """Stack outputs that are shown as tables, and their titles."""
 
+UNLIMITED = 100_000
+"""Columns: more than any table has, so that none of its values is cut."""
+
 _COLUMNS = (
     *("priority", "host", "path", "service", "balancer"),
     *("from", "to", "address", "why"),
