@@ -290,7 +290,7 @@ def _storage(at: str, service: Service) -> Iterator[Problem]:
 def _outside(at: str, service: Service, stack: Stack) -> Iterator[Problem]:
     region = stack.region
     for env, reference in service.secrets.items():
-        if reference.startswith("arn:") and region is not None and reference.split(":")[3] != region:
+        if reference.startswith("arn:") and region and reference.split(":")[3] != region:
             # ECS would read it across regions (API ecs Secret.valueFrom, with the full ARN). But then no task starts
             # while that region is away, and endpoints (network/nat: none) lead to this region alone.
             yield Problem(
@@ -316,7 +316,7 @@ def _unreachable(path: str, image: str, stack: Stack) -> Iterator[Problem]:
     repository = parse_image(image).repository
     host = _image_host(repository)
     found = _ECR.fullmatch(host) if host else None
-    if found is not None and found[1] in {stack.region, None}:
+    if found is not None and (not stack.region or found[1] == stack.region):
         return
     own = stack.registry
     if own is not None and host is None and repository in own.repositories:
@@ -358,7 +358,7 @@ def _regions(stack: Stack) -> Iterator[Problem]:
     ]
     for path, arn in given:
         region = arn.split(":")[3]
-        if stack.region is not None and region != stack.region:
+        if stack.region and region != stack.region:
             yield Problem(path, f"{arn} is in {region}, and this stack is in {stack.region}", "name one of this region")
     for number, allowed in enumerate(stack.balancer.allow):
         if ":" in allowed:

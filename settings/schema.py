@@ -79,6 +79,9 @@ _WORDS: tuple[tuple[object, str], ...] = (
     (kinds.SourcePath, "a relative path"),
     (kinds.SshKey, "an SSH public key"),
     (kinds.Cron, "cron fields"),
+    (kinds.Timezone, "a time zone"),
+    (kinds.Flag, "true or false"),
+    (kinds.Ipv4Range, "an IPv4 range"),
     (kinds.Domain, "a domain"),
     (kinds.Cidr, "an address range"),
     (kinds.PrivateRange, "a private range"),
@@ -220,10 +223,12 @@ def _or_null(schema: Json) -> Json:
 def _default(field: FieldInfo, annotation: object) -> object:
     """A field's default as a person would write it; None where it says nothing."""
     value = cast("object", field.default)
-    if annotation == kinds.Memory and isinstance(value, int):
-        return f"{value // 1024**2}MiB"
-    if annotation in _DURATIONS and isinstance(value, int):
-        return f"{value // 60}m" if value >= 120 and value % 60 == 0 else f"{value}s"
+    options = [each for each in get_args(annotation) if each is not type(None)]
+    of = options[0] if get_origin(annotation) in {Union, types.UnionType} and len(options) == 1 else annotation
+    if of == kinds.Memory and isinstance(value, int):
+        return kinds.amount(value)
+    if of in _DURATIONS and isinstance(value, int):
+        return kinds.span(value)
     return value if isinstance(value, (bool, int, float, str)) else None
 
 

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
+from rehearsal.aws_models import regions
 from settings.capacity import AwsCapacity, Instances
 from settings.document import read_yaml
 from settings.parse import parse
 from settings.problems import ConfigError
 from settings.service import Rollout
 from settings.stack import Stack
+from settings.types import REGIONS
 
 DIGEST = f"sha256:{'a' * 64}"
 ACCOUNT = "123456789012"
@@ -486,3 +488,28 @@ def test_a_services_keys_that_only_aws_has(key: str, keys: str) -> None:
 def test_a_stacks_keys_that_only_aws_has(key: str, config: dict[str, Any]) -> None:
     expected = f"quayside:{key}: {ELSEWHERE}\n    remove quayside:{key}"
     assert problems(web(""), {"capacity": None, **LOCAL, **config}) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("region", "fix"),
+    [
+        ("eu-central-9", "\n    did you mean eu-central-2 or eu-central-1?"),
+        ("eu-central-1a", "\n    write eu-central-1"),
+        ("frankfurt", ""),
+    ],
+)
+def test_an_unknown_region_is_one_problem(region: str, fix: str) -> None:
+    arn = f"arn:aws:secretsmanager:eu-central-1:{ACCOUNT}:secret:x"
+    found = problems(
+        web(f"secrets: {{A: '{arn}', B: '{arn}'}}"),
+        {"kms_keys": [f"arn:aws:kms:eu-central-1:{ACCOUNT}:key/x"], "network": {"nat": "none"}},
+        region=region,
+    )
+    zone = ", not a zone" if region.endswith("a") else ""
+    at_region = [line for line in found if line.startswith("aws:region")]
+    assert at_region == [f'aws:region: should be a region of AWS such as eu-central-1{zone}, got "{region}"{fix}']
+    assert not [line for line in found if "stack is in" in line]
+
+
+def test_the_known_regions_are_botocores() -> None:
+    assert {region for region in regions() if "-iso" not in region} - {"eu-isoe-west-1"} == set(REGIONS)
