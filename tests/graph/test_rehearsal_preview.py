@@ -301,6 +301,35 @@ def test_a_report_that_is_piped_cuts_no_value(
     assert address in capsys.readouterr().out
 
 
+def test_memory_is_bytes_for_programs_and_mib_for_people(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"host": "local", "steady": 536870912, "surge": 0, "available": None}
+    program(project, f"import pulumi\npulumi.export('placement', [{row}])\n")
+    monkeypatch.chdir(project)
+    assert main(["t"]) == 0
+    assert "512MiB" in capsys.readouterr().out
+    assert rehearse("t", project).outputs["placement"][0]["steady"] == 536870912
+
+
+def test_what_apply_cannot_carry_out_is_counted_by_type(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(
+        project,
+        "import pulumi_tls as tls\n[tls.PrivateKey(f'k{n}', algorithm='ED25519') for n in range(3)]\n"
+        "tls.CertRequest('r', private_key_pem='x')\n",
+    )
+    (project / "Pulumi.t.yaml").write_text("config: {}\n")
+    monkeypatch.chdir(project)
+    assert main(["t", "--apply"]) == 1
+    assert capsys.readouterr().err == (
+        "stack t cannot be applied; nothing was touched\n"
+        "4 resources are not carried out by the rehearsal (1 CertRequest, 3 PrivateKey); "
+        "only Docker resources and local commands are: use `pulumi up`\n"
+    )
+
+
 def test_only_the_sdks_that_a_stack_uses_are_imported(project: Path) -> None:
     program(project, "import pulumi\npulumi.export('a', 1)\n")
     probe = (
