@@ -406,10 +406,13 @@ def test_wrong_images(image: str, expected: str) -> None:
             {"burst": {"droplets": 1}},
             "quayside:burst: is for fleets of hosts, and this stack is local\n    remove quayside:burst",
         ),
-        ({**FLEET, "domain": None}, "quayside:domain: is missing\n    pulumi config set quayside:domain example.com"),
+        (
+            {**FLEET, "domain": None},
+            "quayside:domain: is missing\n    pulumi config set quayside:domain example.com --stack dev",
+        ),
         (
             {**FLEET, "burst": {"services": ["wbe"]}},
-            'quayside:burst/services: no service "wbe"\n    did you mean "web"?',
+            'quayside:burst/services/0: no service "wbe"\n    did you mean "web"?',
         ),
         (
             {**FLEET, "capacity": {"hosts": {"count": 1, "type": "a", "skp": [1]}}},
@@ -498,7 +501,7 @@ def test_images_need_digests_outside_local() -> None:
 def test_nobody_uses_a_service_on_the_hosts_network() -> None:
     services = "services: {a: {image: x, network: host}, b: {image: x, uses: [a]}}"
     assert problems(services) == [
-        "services/b/uses: a is on network host, where nobody can use it\n    remove network: host from a"
+        "services/b/uses/0: a is on network host, where nobody can use it\n    remove network: host from a"
     ]
 
 
@@ -671,3 +674,22 @@ def test_true_as_a_key_was_on() -> None:
     assert found.endswith("write on, if that is meant: YAML 1.1 reads it as true")
     (found,) = problems("services: {web: {image: x}}", {"services": '{"web": {"true": "fargate"}}'})
     assert found == 'services/web/true: unknown key; did you mean "on"?'
+
+
+def test_a_missing_secret_is_one_problem_for_all_who_name_it() -> None:
+    services = "services: {a: {image: x, secrets: {K: strip}}, b: {image: x, secrets: {L: strip, M: stripe}}, "
+    services += "c: {image: x, secrets: {L: strip}}}"
+    assert problems(services, secrets=("stripe",)) == [
+        'services/a/secrets/K: no secret "strip" in this stack; did you mean "stripe"? (services/b/secrets/L '
+        "and services/c/secrets/L name it, too)\n"
+        "    pulumi config set --secret --path secrets.strip VALUE --stack dev"
+    ]
+
+
+def test_one_time_twice_is_told_at_the_settings_path() -> None:
+    entries = [{"cron": cron, "min": 1} for cron in ("0 18 * * FRI", "0 8 * * *", "0 18 * * fri")]
+    found = problems(f"services: {{web: {{image: x, replicas: {{min: 1, max: 2, schedule: {json.dumps(entries)}}}}}}}")
+    assert found == [
+        'services/web/replicas/schedule/2/cron: "0 18 * * fri" (Etc/UTC) is the time of '
+        "services/web/replicas/schedule/0 already\n    keep one of the two"
+    ]
