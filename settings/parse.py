@@ -231,9 +231,33 @@ def _service(name: str, written: object, problems: list[Problem]) -> dict[str, S
         return {name: Service.model_validate(written, context=_WRITTEN)}
     except ValidationError as error:
         problems += _translated(error, Service, join("services", name))
+        return _without_wrong(name, written, {detail["loc"][0] for detail in error.errors() if detail["loc"]})
     except RecursionError:
         problems.append(Problem(join("services", name), "is nested too deeply"))
     return {}
+
+
+_APART = frozenset(
+    re.findall(
+        r"\S+",
+        """
+        cpu memory command env files after drain sticky canary egress permissions capabilities writable secrets priority
+        health volume uses exec rollout architecture balancer ports slow_start replicas port
+        """,
+    )
+)
+"""Keys of a service without which the rules still say nothing false of the others."""
+
+
+def _without_wrong(name: str, written: object, wrong: set[str | int]) -> dict[str, Service]:
+    """The service without its wrong keys, which are reported, so that rules between the others are checked as well."""
+    if not isinstance(written, dict) or not wrong or not wrong <= _APART:
+        return {}
+    kept = {key: value for key, value in cast("dict[str, object]", written).items() if key not in wrong}
+    try:
+        return {name: Service.model_validate(kept | ({"port": 8080} if "port" in wrong else {}), context=_WRITTEN)}
+    except ValidationError:
+        return {}
 
 
 def _head(project: str, name: str, settings: dict[str, object], cloud: str | None, problems: list[Problem]) -> Stack:

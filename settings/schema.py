@@ -235,9 +235,23 @@ def _default(field: FieldInfo, annotation: object) -> object:
 # --- documentation ---------------------------------------------------------------------------------------------------
 
 
+_AT_ONCE = (
+    "## What is found at once",
+    "",
+    "Problems come in three steps, and each step tells all of its own:",
+    "",
+    "1. What is written: every key and value of both files, names of secrets, and what one key means for another. A",
+    "   service whose `image`, `on`, `network` or `routes` is wrong is looked at key by key only.",
+    "2. Once that is right, what the plan needs: references and files, cycles and collisions; then, on AWS, instance",
+    "   types and room in the pool.",
+    "3. In a rehearsal, what AWS itself would refuse.",
+    "",
+)
+
+
 def reference() -> str:
     """The tables of docs/settings.md."""
-    lines = ["## services.yaml: `services/<name>`", "", _text(Service), "", *_table(Service)]
+    lines = [*_AT_ONCE, "## services.yaml: `services/<name>`", "", _text(Service), "", *_table(Service)]
     for model in _inner(Service):
         lines += ["", f"### {model.__name__}", "", _text(model), "", *_table(model)]
     lines += ["", "## Pulumi.&lt;stack&gt;.yaml: `quayside:<key>`", "", *_table(Stack, "quayside:")]

@@ -693,3 +693,20 @@ def test_one_time_twice_is_told_at_the_settings_path() -> None:
         'services/web/replicas/schedule/2/cron: "0 18 * * fri" (Etc/UTC) is the time of '
         "services/web/replicas/schedule/0 already\n    keep one of the two"
     ]
+
+
+def test_rules_between_the_keys_that_are_right_are_told_beside_those_that_are_wrong() -> None:
+    keys = "port: 0, memory: 512, routes: [x.test], sticky: 30d, canary: {image: y, share: 5}, rollout: {}"
+    found = problems(f"services: {{web: {{image: x@{DIGEST}, {keys}}}}}", AWS)
+    assert [line.partition(":")[0] for line in found] == [
+        "services/web/port",
+        "services/web/memory",
+        "services/web/canary",
+        "services/web/canary/image",
+        "services/web/sticky",
+    ]
+
+
+@pytest.mark.parametrize("wrong", ["port: 0, routes: ['{domain}']", "volume: data, user: root", "exec: 3", "sticky: 5"])
+def test_a_wrong_key_makes_no_other_one_wrong(wrong: str) -> None:
+    assert len(problems(f"services: {{web: {{image: x@{DIGEST}, {wrong}}}}}", AWS)) == 1
