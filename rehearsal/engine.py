@@ -102,15 +102,14 @@ def _providers(hosts: Hosts, strays: docker.Strays) -> dict[str, Provider]:
 def _refuse(report: Report, providers: dict[str, Provider]) -> None:
     """Raise for whatever could not be carried out to the end, before anything is touched."""
     problems = [str(problem) for problem in report.problems]
+    foreign: Counter[str] = Counter()
     for found in report.registrations:
         if not found.custom or found.type.startswith(_PROVIDER_PREFIX):
             continue
         where = f"{found.name} ({found.type})"
         provider = providers.get(found.type)
         if provider is None:
-            known = found.type.partition(":")[0] in ("tls", "random")
-            why = "is not yet carried out by the rehearsal" if known else "cannot be carried out by the rehearsal"
-            problems.append(f"{where}: {why}; only Docker resources and local commands are: use `pulumi up`")
+            foreign[short_type(found.type)] += 1
         else:
             problems += [
                 f"{where}/{key}: is not carried out by the rehearsal, and would be ignored; use `pulumi up`"
@@ -118,6 +117,13 @@ def _refuse(report: Report, providers: dict[str, Provider]) -> None:
             ]
             if found.import_id:
                 problems.append(f"{where}: the rehearsal does not import resources; use `pulumi up`")
+    if foreign:
+        total = sum(foreign.values())
+        counts = ", ".join(f"{number} {kind}" for kind, number in sorted(foreign.items()))
+        problems.append(
+            f"{total} {'resource is' if total == 1 else 'resources are'} not carried out by the rehearsal ({counts}); "
+            "only Docker resources and local commands are: use `pulumi up`"
+        )
     if problems:
         raise ApplyError("\n".join([f"stack {report.stack} cannot be applied; nothing was touched", *problems]))
 
