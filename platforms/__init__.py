@@ -33,5 +33,5 @@ def deploy(root: Path) -> Mapping[str, object]:
                     ]
                 )
     except ConfigError as error:
-        # RunError is the one exception that Pulumi prints without a traceback.
-        raise pulumi.RunError(str(error)) from None
+        # RunError is the one exception that Pulumi prints without a traceback. The rehearsal reports its cause.
+        raise pulumi.RunError(str(error)) from error

@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -15,8 +16,8 @@ from rich.text import Text
 from rehearsal.compare import Difference, against
 from rehearsal.errors import RehearsalError
 from rehearsal.events import Event, short_type
-from rehearsal.preview import Report, rehearse
-from rehearsal.report import markdown, print_difference, print_report
+from rehearsal.preview import Report, rehearse, stopped
+from rehearsal.report import UNLIMITED, markdown, print_difference, print_report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,14 +30,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--against", metavar="REF", help="print the difference to another git revision as well")
     options = parser.parse_args(arguments)
     errors = Console(stderr=True, highlight=False)
+    difference: Difference | None = None
     try:
         if options.apply:
             return _apply(options.stack)
         report = rehearse(options.stack, Path.cwd())
-        difference = against(report, Path.cwd(), options.against) if options.against else None
+        if options.against:
+            try:
+                difference = against(report, Path.cwd(), options.against)
+            except RehearsalError as error:
+                if not (options.json or options.markdown):
+                    raise
+                report = replace(report, problems=(*report.problems, *error.problems))
     except RehearsalError as error:
-        errors.print(Text(str(error)), soft_wrap=True)
-        return 1
+        if not (options.json or options.markdown):
+            errors.print(Text(str(error)), soft_wrap=True)
+            return 1
+        report = stopped(options.stack, Path.cwd(), error)
     except KeyboardInterrupt:
         errors.print("interrupted")
         return 130
@@ -53,7 +63,8 @@ def _show(report: Report, difference: Difference | None, options: argparse.Names
     elif options.markdown:
         sys.stdout.write(markdown(report, difference, options.against or ""))
     else:
-        console = Console(highlight=False)
+        # Whoever reads a pipe has no edge to wrap or cut at.
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else UNLIMITED)
         print_report(report, console)
         if difference is not None:
             print_difference(difference, options.against, console)

@@ -5,19 +5,24 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rehearsal.checks import Finding
 from rehearsal.errors import RehearsalError
 from rehearsal.preview import Report
-from rehearsal.values import mapping
+from rehearsal.values import mapping, sequence
+
+Changes = Mapping[str, Mapping[str, tuple[Any, Any]]]
+"""URN → input → what it was and what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +31,26 @@ class Difference:
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
-    changed: Mapping[str, Mapping[str, tuple[Any, Any]]]
+    changed: Changes
+    ignored: Changes
+    """Inputs that differ and that Pulumi leaves as they are, for the resource says `ignoreChanges`."""
 
     def lines(self) -> list[str]:
         """One line a resource, and one for each input that changed."""
         lines = [f"+ {_title(urn)}" for urn in self.added] + [f"- {_title(urn)}" for urn in self.removed]
-        for urn, inputs in self.changed.items():
-            lines.append(f"~ {_title(urn)}")
-            lines += [f"    {key}: {_short(old)} → {_short(new)}" for key, (old, new) in inputs.items()]
+        for urn in sorted(self.changed.keys() | self.ignored.keys()):
+            lines.append(f"{'~' if urn in self.changed else '='} {_title(urn)}")
+            lines += _inputs(self.changed.get(urn, {}))
+            lines += [f"{line} (ignored)" for line in _inputs(self.ignored.get(urn, {}))]
         return lines or ["no difference"]
 
     def to_json(self) -> dict[str, Any]:
-        changed = {
-            urn: {key: {"old": old, "new": new} for key, (old, new) in inputs.items()}
-            for urn, inputs in self.changed.items()
+        return {
+            "added": list(self.added),
+            "removed": list(self.removed),
+            "changed": _json(self.changed),
+            "ignored": _json(self.ignored),
         }
-        return {"added": list(self.added), "removed": list(self.removed), "changed": changed}
 
 
 def against(report: Report, root: Path, ref: str) -> Difference:
@@ -49,12 +58,41 @@ def against(report: Report, root: Path, ref: str) -> Difference:
     then = {str(found["urn"]): found for found in _rehearse_at(ref, root, report.stack)}
     now = {found["urn"]: found for found in report.resources}
     changed: dict[str, dict[str, tuple[Any, Any]]] = {}
+    ignored: dict[str, dict[str, tuple[Any, Any]]] = {}
     for urn in sorted(then.keys() & now.keys()):
         old, new = mapping(then[urn]["inputs"]) or {}, mapping(now[urn]["inputs"]) or {}
-        inputs = {k: (old.get(k), new.get(k)) for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k)}
-        if inputs:
-            changed[urn] = inputs
-    return Difference(tuple(sorted(now.keys() - then.keys())), tuple(sorted(then.keys() - now.keys())), changed)
+        # What the new program says counts: Pulumi keeps the old state's value at each of its `ignoreChanges`.
+        paths = [_steps(path) for path in now[urn]["ignoreChanges"]]
+        kept_old, kept_new = _without(old, paths), _without(new, paths)
+        for key in sorted(old.keys() | new.keys()):
+            if old.get(key) != new.get(key):
+                into = changed if kept_old.get(key) != kept_new.get(key) else ignored
+                into.setdefault(urn, {})[key] = (old.get(key), new.get(key))
+    added, removed = sorted(now.keys() - then.keys()), sorted(then.keys() - now.keys())
+    return Difference(tuple(added), tuple(removed), changed, ignored)
+
+
+def _steps(path: str) -> list[str]:
+    """`labels`, `a.b[0].c`, `a["b.c"]` and `a[*].b`, as Pulumi writes property paths."""
+    return [quoted or plain for quoted, plain in re.findall(r'\["([^"]*)"\]|([^.\[\]"]+)', path)]
+
+
+def _without(value: Any, paths: Sequence[Sequence[str]]) -> Any:
+    """A copy that lacks what the paths name."""
+    ended = {path[0] for path in paths if len(path) == 1}
+    if (members := mapping(value)) is not None:
+        return {
+            key: _without(item, [path[1:] for path in paths if len(path) > 1 and path[0] in {key, "*"}])
+            for key, item in members.items()
+            if not ended & {key, "*"}
+        }
+    if (items := sequence(value)) is not None:
+        return [
+            _without(item, [path[1:] for path in paths if len(path) > 1 and path[0] in {str(number), "*"}])
+            for number, item in enumerate(items)
+            if not ended & {str(number), "*"}
+        ]
+    return value
 
 
 def _rehearse_at(ref: str, root: Path, stack: str) -> list[dict[str, Any]]:
@@ -63,7 +101,7 @@ def _rehearse_at(ref: str, root: Path, stack: str) -> list[dict[str, Any]]:
         ["git", "-C", str(root), "archive", "--format=tar", ref, "."], capture_output=True, check=False
     )
     if archived.returncode != 0:
-        raise RehearsalError(f"--against {ref}: {archived.stderr.decode(errors='replace').strip()}")
+        raise _refused(ref, archived.stderr.decode(errors="replace").strip())
     with tempfile.TemporaryDirectory(prefix="quayside-against-") as folder:
         tree = Path(folder)
         with tarfile.open(fileobj=io.BytesIO(archived.stdout)) as tar:
@@ -84,8 +122,26 @@ def _rehearse_at(ref: str, root: Path, stack: str) -> list[dict[str, Any]]:
             check=False,
         )
     if not done.stdout.startswith("{"):
-        raise RehearsalError(f"--against {ref}: the stack cannot be rehearsed there\n{done.stderr.strip()}")
-    return json.loads(done.stdout)["resources"]
+        raise _refused(ref, f"the stack cannot be rehearsed there\n{done.stderr.strip()}")
+    report = json.loads(done.stdout)
+    if report["problems"] and not report["resources"]:
+        lines = [f"{each['path']}: {each['message']}" for each in report["problems"]]
+        raise _refused(ref, "\n  ".join(["the stack cannot be rehearsed there", *lines]))
+    return report["resources"]
+
+
+def _refused(ref: str, message: str) -> RehearsalError:
+    return RehearsalError(f"--against {ref}: {message}", [Finding(f"--against {ref}", message)])
+
+
+def _inputs(inputs: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    return [f"    {key}: {_short(old)} → {_short(new)}" for key, (old, new) in inputs.items()]
+
+
+def _json(changes: Changes) -> dict[str, Any]:
+    return {
+        urn: {key: {"old": old, "new": new} for key, (old, new) in inputs.items()} for urn, inputs in changes.items()
+    }
 
 
 def _title(urn: str) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
+from rehearsal.checks import Finding
 from rehearsal.errors import RehearsalError
 from rehearsal.secrets import Crypter, find_passphrase, kept_salt
 from rehearsal.values import SHOWN_SECRET, mapping, sequence
@@ -40,10 +42,11 @@ def read_stack(root: Path, stack: str) -> StackConfig:
         known = ", ".join(stacks(root)) or "none yet"
         raise RehearsalError(f"no stack `{stack}`: there is no {stack_file.name} (stacks here: {known})")
     data = _load(stack_file)
+    _refuse_unknown(data, stack_file.name)
     given = data.get("config")
     config = mapping({} if given is None else given)
     if config is None:
-        raise RehearsalError(f"{stack_file.name}: config: should be a mapping, got {given!r}")
+        raise RehearsalError(f"{stack_file.name}: config: should be a mapping, got {_words(given)}")
     salt = str(data.get("encryptionsalt") or "") or kept_salt(root, stack)
     closed = _Opener(root, salt)
     values: dict[str, str] = {}
@@ -59,6 +62,26 @@ def read_stack(root: Path, stack: str) -> StackConfig:
     for key, default in _project_defaults(project_file, project).items():
         values.setdefault(key, default)
     return StackConfig(root, project, stack, values, tuple(secret_keys), salt, tuple(unread), closed.why)
+
+
+_KNOWN = ("config", "environment", "encryptionsalt", "encryptedkey", "secretsprovider")
+
+
+def _refuse_unknown(data: Mapping[str, Any], file: str) -> None:
+    """Keys beside `config` that Pulumi would leave unread, all at once."""
+    findings: list[Finding] = []
+    for key in data:
+        if key not in _KNOWN:
+            near = difflib.get_close_matches(key.lower(), _KNOWN, 1, 0.6)
+            hint = f"; did you mean `{near[0]}`?" if near else ""
+            fix = "" if near else f"move it below config:, as `quayside:{key.rpartition(':')[2]}` if it is quayside's"
+            findings.append(Finding(f"{file}/{key}", f"unknown key, which Pulumi would not read{hint}", fix))
+    _raise(findings)
+
+
+def _raise(findings: Sequence[Finding]) -> None:
+    if findings:
+        raise RehearsalError("\n".join(map(str, findings)), findings)
 
 
 def project_name(root: Path) -> str:
@@ -162,7 +185,12 @@ _resolvers.add_implicit_resolver(_BOOL, _BOOL_TEXT, list("tTfF"))
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        loaded: Any = yaml.load(path.read_text(), _Loader)  # noqa: S506  # a SafeLoader
+        text = path.read_text()
+        node = cast("Any", yaml.compose(text, _Loader))  # pyright: ignore[reportUnknownMemberType]
+        twice = sorted(set(_twice(node)))
+        fix = "keep one of them"
+        _raise([Finding(f"{path.name}:{line}", f'the key "{key}" is given twice', fix) for line, key in twice])
+        loaded: Any = yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader
     except yaml.YAMLError as error:
         mark: Any = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
@@ -174,5 +202,34 @@ def _load(path: Path) -> dict[str, Any]:
         return {}
     members = mapping(loaded)
     if members is None:
-        raise RehearsalError(f"{path.name}: should be a mapping, got {type(loaded).__name__}")
+        raise RehearsalError(f"{path.name}: should be a mapping with `config:`, got {_words(loaded)}")
     return {str(key): value for key, value in members.items()}
+
+
+def _twice(root: Any) -> Iterator[tuple[int, str]]:
+    """Line and name of every key that one mapping has twice, which the CLI refuses and PyYAML takes the last of."""
+    waiting, seen = [root], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += reversed(node.value)
+        elif isinstance(node, yaml.MappingNode):
+            keys = set[tuple[str, str]]()
+            for key, _ in node.value:
+                name = (key.tag, str(key.value))
+                if isinstance(key, yaml.ScalarNode) and name in keys and key.value != "<<":
+                    yield key.start_mark.line + 1, str(key.value)
+                keys.add(name)
+            waiting += [value for _, value in reversed(node.value)]
+
+
+def _words(value: Any) -> str:
+    """What was received, as a person would call it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f'the text "{value[:60]}"'
+    return "a list" if isinstance(value, list) else "nothing" if value is None else str(value)[:60]

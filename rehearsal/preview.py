@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rehearsal.checks import Finding, check
-from rehearsal.config import StackConfig, read_stack
+from rehearsal.config import StackConfig, project_name, read_stack
+from rehearsal.errors import RehearsalError
 from rehearsal.host_checks import PACKAGES, check_host
 from rehearsal.monitor import Outcome, RecordingMonitor
 from rehearsal.program import run_program
@@ -50,6 +51,16 @@ class Report:
             "outputs": self.outputs,
             "notes": list(self.notes),
         }
+
+
+def stopped(stack: str, root: Path, error: RehearsalError) -> Report:
+    """The report of a stack that could not be rehearsed: no resources, and why."""
+    try:
+        project = project_name(root)
+    except RehearsalError:
+        project = ""
+    problems = error.problems or (Finding(f"Pulumi.{stack}.yaml", str(error)),)
+    return Report(project, stack, (), problems, {})
 
 
 def rehearse(stack: str, root: Path) -> Report:

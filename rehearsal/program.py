@@ -20,6 +20,7 @@ from typing import Any
 import pulumi
 from pulumi.runtime import mocks, set_all_config
 
+from rehearsal.checks import Finding
 from rehearsal.config import StackConfig
 from rehearsal.errors import RehearsalError
 from rehearsal.monitor import RecordingMonitor
@@ -57,16 +58,18 @@ def run_program(config: StackConfig, monitor: RecordingMonitor, *, preview: bool
     try:
         contextvars.Context().run(_run, config, monitor, logger, preview)
     except pulumi.RunError as error:
-        raise RehearsalError(str(error)) from error
+        raise RehearsalError(str(error), _problems(error)) from error
     except RehearsalError:
         raise
     except SystemExit as error:
         if error.code not in (None, 0):
-            raise RehearsalError(f"the program ended itself with exit code {error.code}") from error
+            message = f"the program ended itself with exit code {error.code}"
+            raise RehearsalError(message, [Finding("__main__.py", message)]) from error
     except Exception as error:
         if os.environ.get("QUAYSIDE_DEBUG"):
             traceback.print_exc()
-        raise RehearsalError(_describe(error, config.root)) from error
+        message, fix = _describe(error, config.root)
+        raise RehearsalError(f"{message}\n    {fix}", [Finding("__main__.py", message, fix)]) from error
     return log.lines
 
 
@@ -134,11 +137,25 @@ def _import_root(root: Path) -> Any:
             sys.path.remove(str(root))
 
 
-def _describe(error: BaseException, root: Path) -> str:
-    """One line for an exception nobody meant: what, and where in the project's own code."""
+def _problems(error: BaseException) -> list[Finding]:
+    """The problems of the ConfigError that a RunError was made of, word for word.
+
+    By what it has and not by its class: the program may be another revision's, with settings of its own.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        found: Any = getattr(cause, "problems", None)
+        if found:
+            return [Finding(str(each.path), str(each.message), str(each.fix)) for each in found]
+        cause = cause.__cause__ or cause.__context__
+    return [Finding("__main__.py", str(error))]
+
+
+def _describe(error: BaseException, root: Path) -> tuple[str, str]:
+    """One line for an exception nobody meant: what, and where in the project's own code; and how to see more."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [f for f in frames if f.filename.startswith(str(root)) and "site-packages" not in f.filename]
     where = ""
     if ours:
         where = f" (in {Path(ours[-1].filename).relative_to(root)}, line {ours[-1].lineno})"
-    return f"the program failed: {type(error).__name__}: {error}{where}\n    QUAYSIDE_DEBUG=1 shows the whole traceback"
+    return f"the program failed: {type(error).__name__}: {error}{where}", "QUAYSIDE_DEBUG=1 shows the whole traceback"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from rehearsal import docker_settings
 from rehearsal.command_provider import CommandProvider
 from rehearsal.docker_hosts import Hosts, refuse_context
 from rehearsal.docker_provider import Strays
 from rehearsal.errors import ApplyError
+from rehearsal.events import short_type
 from rehearsal.preview import Report
 from rehearsal.providers import StepError
 from rehearsal.record import Registration
@@ -20,6 +23,7 @@ def refuse(report: Report) -> None:
     """Raise ApplyError with every reason at once."""
     known = providers(Hosts(), Strays(), CommandProvider())
     problems = [str(problem) for problem in report.problems]
+    foreign: Counter[str] = Counter()
     for found in report.registrations:
         if not found.custom:
             continue
@@ -29,12 +33,18 @@ def refuse(report: Report) -> None:
             continue
         provider = known.get(found.type)
         if provider is None:
-            kinds = "Docker, tls and random resources and local commands"
-            problems.append(f"{where}: cannot be carried out by the rehearsal; only {kinds} are: use `pulumi up`")
+            foreign[short_type(found.type)] += 1
             continue
         problems += [f"{where}/{key}: {_IGNORED}" for key in provider.unsupported(found.inputs)]
         if found.import_id:
             problems.append(f"{where}: the rehearsal does not import resources; use `pulumi up`")
+    if foreign:
+        total = sum(foreign.values())
+        counts = ", ".join(f"{number} {kind}" for kind, number in sorted(foreign.items()))
+        problems.append(
+            f"{total} {'resource is' if total == 1 else 'resources are'} not carried out by the rehearsal ({counts}); "
+            "only Docker, tls and random resources and local commands are: use `pulumi up`"
+        )
     if problems:
         raise ApplyError("\n".join([f"stack {report.stack} cannot be applied; nothing was touched", *problems]))
     if any(found.type in DOCKER_TYPES for found in report.registrations):

@@ -30,6 +30,9 @@ _SECTIONS = (
 )
 """Stack outputs that are shown as tables, and their titles."""
 
+UNLIMITED = 100_000
+"""Columns: more than any table has, so that none of its values is cut."""
+
 _COLUMNS = (
     *("priority", "host", "path", "service", "balancer"),
     *("from", "to", "address", "why"),
@@ -127,12 +130,21 @@ def _by_component(report: Report) -> dict[str, Counter[str]]:
     return counts
 
 
+_BYTES = ("steady", "surge", "available")
+"""Columns of Placement that hold bytes for programs, and MiB for people."""
+
+
 def _rows(value: Any) -> list[Mapping[str, Any]]:
     """A stack output as table rows: a list of mappings as it is, a mapping as its items."""
     items = sequence(value)
     if items is not None:
-        return [row for item in items if (row := mapping(item)) is not None]
+        rows = [row for item in items if (row := mapping(item)) is not None]
+        return [{key: _mib(item) if key in _BYTES else item for key, item in row.items()} for row in rows]
     return [{"name": key, "value": item} for key, item in (mapping(value) or {}).items()]
+
+
+def _mib(value: Any) -> Any:
+    return f"{-(-value // 1024**2)}MiB" if isinstance(value, int) and value >= 1024**2 else value
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:

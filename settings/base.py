@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import cast, get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 
@@ -26,8 +27,19 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_is_unset(cls, value: object) -> object:
-        """``key:`` with nothing after it leaves the key at its default. Unknown keys stay, to be refused."""
+        """``key:`` with nothing after it leaves the key at its default. Unknown keys stay, to be refused.
+
+        So does null where it says something that the default does not: ``logs: null`` is no logs.
+        """
         if not isinstance(value, dict):
             return value
         given = cast("dict[object, object]", value)
-        return {key: item for key, item in given.items() if item is not None or key not in cls.model_fields}
+        fields = cls.model_fields
+        return {
+            key: item for key, item in given.items() if item is not None or key not in fields or _says(fields[str(key)])
+        }
+
+
+def _says(field: FieldInfo) -> bool:
+    """Whether null is a value of its own, and not the default in another word."""
+    return not field.is_required() and field.default is not None and type(None) in get_args(field.annotation)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from annotated_types import Len
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from settings.base import Settings, refused
 from settings.types import (
@@ -15,6 +14,7 @@ from settings.types import (
     Count,
     Cpu,
     Distinct,
+    Flag,
     Identifier,
     MachineImage,
     Memory,
@@ -43,7 +43,7 @@ class Instances(Settings):
     """Id of a machine image of your own; unset: AWS's image for ECS, as it was when `generation` was last raised."""
     disk: Memory = 40 * 1024**3
     """Size of each instance's encrypted disk: images, containers and their logs."""
-    trunking: bool = True
+    trunking: Flag = True
     """Lets an instance hold more tasks with an address of their own. Sets `awsvpcTrunking` for the account's region."""
 
     @model_validator(mode="after")
@@ -60,6 +60,12 @@ class Fargate(Settings):
     """Percent of the tasks on Fargate Spot."""
 
 
+def _two_or_three(letters: tuple[str, ...]) -> tuple[str, ...]:
+    if not 2 <= len(letters) <= 3:
+        raise refused(f"should be 2 or 3 zones, got {len(letters)}", "name them by letter: [a, b]")
+    return letters
+
+
 def _zones_kind(value: object) -> str:
     return "\0letters" if isinstance(value, (list, tuple)) else "\0count"
 
@@ -69,7 +75,15 @@ class AwsCapacity(Settings):
 
     zones: Annotated[
         Annotated[Zones, Tag("\0count")]
-        | Annotated[Annotated[tuple[ZoneLetter, ...], Distinct, Len(2, 3)], Tag("\0letters")],
+        | Annotated[
+            Annotated[
+                tuple[ZoneLetter, ...],
+                Distinct,
+                AfterValidator(_two_or_three),
+                Field(json_schema_extra={"minItems": 2, "maxItems": 3}),
+            ],
+            Tag("\0letters"),
+        ],
         Discriminator(_zones_kind),
     ] = 2
     """Availability zones: 2–3, or by letter, `[a, c]`, where an account does not have all of them."""
@@ -109,7 +123,7 @@ class ExistingServer(Settings):
     user: User = "root"
     port: Port = 22
     """Port of its SSH server."""
-    burst: bool = False
+    burst: Flag = False
     """Takes the part of a burst droplet, for trials."""
 
 

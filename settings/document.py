@@ -188,6 +188,7 @@ def plain(value: object, path: str) -> tuple[object, list[Problem]]:
             for key, inner in cast("Mapping[object, object]", item).items():
                 if not isinstance(key, str):
                     fix = f'write "{shown(key)}"' if isinstance(key, (bool, int, float)) else ""
+                    fix = "write on, if that is meant: YAML 1.1 reads it as true" if key is True else fix
                     problems.append(Problem(join_path(at, key), f"a key should be text, got {shown(key)}", fix))
                 elif _unprintable(key) or "\0" in key:
                     problems.append(Problem(join_path(at, key), "a key holds a character that is not text"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -11,14 +11,17 @@ from typing import cast
 import pulumi
 from pulumi.runtime.config import CONFIG, get_config_env, get_config_secret_keys_env, is_config_secret
 
-from settings.document import step
-from settings.parse import SERVICES_FILE, parse
+from settings.document import shown, step
+from settings.parse import KEYS, SERVICES_FILE, for_stack, parse
 from settings.problems import ConfigError, Problem
 from settings.stack import Stack
-from settings.types import is_secret_key
+from settings.types import is_secret_key, nearest
 
 NAMESPACE = "quayside"
 MAX_FILE = 1024 * 1024
+_SET = "pulumi config set --secret --path quayside:secrets.KEY VALUE --stack NAME"
+_ALIKE = 0.8
+"""How alike two names are before one is taken for a misspelt other; the namespaces are not ours alone."""
 _START = "write one:  services: {web: {image: nginx, port: 80}}"
 
 
@@ -39,9 +42,10 @@ def load(root: Path) -> Loaded:
     config = _config()
     names = _secret_names(config.pop("secrets", None), problems)
     problems += _misplaced_secrets(config)
+    problems += _misplaced_keys(_everything())
     services = _services_text(root, problems)
     if services is None:
-        raise ConfigError(problems)
+        raise ConfigError(for_stack(pulumi.get_stack(), problems))
     try:
         stack = parse(
             project=pulumi.get_project(),
@@ -52,18 +56,39 @@ def load(root: Path) -> Loaded:
             region=pulumi.Config("aws").get("region"),
         )
     except ConfigError as error:
-        raise ConfigError([*problems, *error.problems]) from None
+        raise ConfigError(for_stack(pulumi.get_stack(), [*problems, *error.problems])) from None
     sources = _sources(root, stack, problems)
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(for_stack(stack.name, problems))
     return Loaded(stack, _secrets(names), sources)
 
 
 def _config() -> dict[str, object]:
     """Every key of the stack's config in our namespace, without the prefix."""
-    everything = {**get_config_env(), **CONFIG.get()}
     prefix = f"{NAMESPACE}:"
-    return {key.removeprefix(prefix): value for key, value in everything.items() if key.startswith(prefix)}
+    return {key.removeprefix(prefix): value for key, value in _everything().items() if key.startswith(prefix)}
+
+
+def _everything() -> dict[str, str]:
+    return {**get_config_env(), **CONFIG.get()}
+
+
+def _misplaced_keys(everything: Iterable[str]) -> Iterator[Problem]:
+    """Keys that were meant for us, or for AWS's region, and that nobody would read.
+
+    Pulumi puts a key without a prefix into the project's own namespace. Other providers' keys are theirs.
+    """
+    keys = sorted(everything)
+    for full in keys:
+        space, _, key = full.partition(":")
+        close = nearest(key, KEYS, _ALIKE)
+        if space == "aws" and key != "region" and "aws:region" not in keys and nearest(key, ["region"], _ALIKE):
+            yield Problem(step(full), 'unknown key; did you mean "aws:region"?')
+        elif space == NAMESPACE or close is None:
+            continue
+        elif space == pulumi.get_project() or nearest(space, [NAMESPACE], _ALIKE):
+            what = f"is in the namespace {step(space)}, where nothing reads it"
+            yield Problem(step(full), f'{what}; did you mean "{NAMESPACE}:{close}"?', f"write {NAMESPACE}:{close}")
 
 
 def _is_secret(key: str) -> bool:
@@ -72,7 +97,7 @@ def _is_secret(key: str) -> bool:
 
 
 def _misplaced_secrets(config: Iterable[str]) -> list[Problem]:
-    fix = "pulumi config set --secret --path quayside:secrets.KEY VALUE, and name KEY under the service's `secrets`"
+    fix = f"{_SET}, and name KEY under the service's `secrets`"
     return [
         Problem(f"{NAMESPACE}:{step(key)}", "holds a secret, which would make the whole plan unreadable", fix)
         for key in config
@@ -90,22 +115,28 @@ def _secret_names(value: object, problems: list[Problem]) -> list[str]:
     except (ValueError, RecursionError):
         decoded = None
     if not isinstance(decoded, dict):
-        problems.append(
-            Problem(at, "should be a mapping of key to value", f"pulumi config set --secret --path {at}.KEY VALUE")
-        )
+        problems.append(Problem(at, "should be a mapping of key to value", _SET))
         return []
     secrets = cast("dict[str, object]", decoded)
-    if secrets and not _is_secret("secrets"):
-        fix = (
-            "set each again with `pulumi config set --secret --path quayside:secrets.KEY VALUE`, and change the values"
-        )
+    if any(not _misspelt(secret) for secret in secrets.values()) and not _is_secret("secrets"):
+        fix = f"set each again with `{_SET}`, and change the values"
         problems.append(Problem(at, "is written in plain text", fix))
     for key, secret in secrets.items():
         if not is_secret_key(key):
             problems.append(Problem(f"{at}/{step(key)}", "the name should be letters, digits, _ and -"))
+        elif _misspelt(secret):
+            problems.append(
+                Problem(f"{at}/{key}", "should be text, or secure: and what Pulumi sealed", "write secure:")
+            )
         elif isinstance(secret, (dict, list)) or secret is None:
-            problems.append(Problem(f"{at}/{key}", "should be text"))
+            problems.append(Problem(f"{at}/{key}", f"should be text, got {shown(cast('object', secret))}", _SET))
     return list(secrets)
+
+
+def _misspelt(secret: object) -> bool:
+    """``secret: v1:…`` in place of Pulumi's own ``secure: v1:…``."""
+    keys = cast("list[object]", list(secret)) if isinstance(secret, dict) else []  # pyright: ignore[reportUnknownArgumentType]
+    return len(keys) == 1 and isinstance(keys[0], str) and bool(nearest(keys[0], ["secure"]))
 
 
 def _secrets(names: Iterable[str]) -> dict[str, pulumi.Output[str]]:

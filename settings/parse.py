@@ -23,8 +23,11 @@ from settings.types import Name, nearest, parse_image
 
 SERVICES_FILE = "services.yaml"
 _KEYS = tuple(key for key in Stack.model_fields if key not in {"project", "name", "region"})
+KEYS = (*_KEYS, "secrets")
+"""What stands behind ``quayside:`` in a stack's file."""
 _CLOUDS = get_args(Stack.model_fields["cloud"].annotation)
 _WRITTEN = {"written": True}
+_NAMED = "--stack NAME"
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 
@@ -45,24 +48,29 @@ def parse(
     problems = [*_check_name("project", project), *_check_name("stack", stack)]
     names = frozenset(key for key in secrets if isinstance(key, str))  # pyright: ignore[reportUnnecessaryIsInstance]
     shared = _shared_services(services, problems)
-    if any(problem.path.startswith(SERVICES_FILE) for problem in problems):
-        # Every service would be found incomplete, for the one reason that the file cannot be read.
-        raise ConfigError(problems)
     settings, own = _settings(config, problems)
-    merged = _merge_services(shared, own, problems)
+    # Without the file every service would be found incomplete, for that one reason.
+    merged = {} if shared is None else _merge_services(shared, own, problems)
     cloud = settings.get("cloud") if settings.get("cloud") in _CLOUDS else None
     head = _head(project, stack, settings, cast("str | None", cloud), problems)
     if cloud == "aws" and region is not None:
         found = _part("region", region, _field(Stack, "region"), problems, "aws:region")
-        head = head.model_copy(update=found or {"region": "eu-central-1"})  # wrong, and reported
+        head = head.model_copy(update=found or {"region": ""})  # wrong, and reported: nothing is compared with it
     ready: dict[str, Service] = {}
     for name, written in merged.items():
         problems += _check_name(f"services/{step(name)}", name)
         ready |= _service(name, written, problems)
-    problems += rules.check(head, ready, names, cast("str | None", cloud))
+    if shared is not None:
+        problems += rules.check(head, ready, names, cast("str | None", cloud))
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(for_stack(stack, problems))
     return head.model_copy(update={"services": ready})
+
+
+def for_stack(stack: object, problems: Iterable[Problem]) -> list[Problem]:
+    """The problems, with this stack's name in the commands that mend them."""
+    named = f"--stack {stack}" if isinstance(stack, str) and re.fullmatch("[A-Za-z0-9_.-]{1,100}", stack) else _NAMED
+    return [Problem(problem.path, problem.message, problem.fix.replace(_NAMED, named)) for problem in problems]
 
 
 def _check_name(path: str, name: object) -> list[Problem]:
@@ -80,21 +88,21 @@ def _check_name(path: str, name: object) -> list[Problem]:
 # --- reading and merging ---------------------------------------------------------------------------------------------
 
 
-def _shared_services(text: str, problems: list[Problem]) -> dict[str, object]:
-    """What services.yaml holds under ``services``."""
+def _shared_services(text: str, problems: list[Problem]) -> dict[str, object] | None:
+    """What services.yaml holds under ``services``; None where that cannot be told, and was reported."""
     try:
         document, found = plain(read_yaml(text, SERVICES_FILE), "")
     except ConfigError as error:
         problems += [p if p.path else Problem(SERVICES_FILE, p.message, p.fix) for p in error.problems]
-        return {}
+        return None
     problems += found
     start = "begin with `services:`, then a service's name, then its image"
     if document is None:
         problems.append(Problem(SERVICES_FILE, "is empty", start))
-        return {}
+        return None
     if not isinstance(document, dict):
         problems.append(Problem(SERVICES_FILE, f"should be a mapping with `services`, got {shown(document)}", start))
-        return {}
+        return None
     mapping = cast("dict[str, object]", document)
     for key in mapping:
         if key != "services":
@@ -102,11 +110,11 @@ def _shared_services(text: str, problems: list[Problem]) -> dict[str, object]:
     if "services" not in mapping:
         if not any(nearest(key, ["services"]) for key in mapping):
             problems.append(Problem("services", "is missing", start))
-        return {}
+        return None
     services = mapping["services"]
     if not isinstance(services, dict):
         problems.append(Problem("services", f"should be a mapping of services, got {shown(services)}", start))
-        return {}
+        return None
     return cast("dict[str, object]", services)
 
 
@@ -116,7 +124,7 @@ def _settings(config: Mapping[str, object], problems: list[Problem]) -> tuple[di
     for key, value in config.items():
         if not isinstance(key, str) or key not in _KEYS:  # pyright: ignore[reportUnnecessaryIsInstance]
             if key != "secrets":
-                problems.append(_unknown(f"quayside:{step(key)}", key, [*_KEYS, "secrets"]))
+                problems.append(_unknown(f"quayside:{step(key)}", key, KEYS))
             continue
         at = key if key == "services" else f"quayside:{key}"
         try:
@@ -153,9 +161,24 @@ def _merge_services(shared: dict[str, object], own: dict[str, object], problems:
                 hint = f'did you mean "{close}"?' if close else "remove the line"
                 problems.append(Problem(join("services", name), f"{SERVICES_FILE} has no such service to remove", hint))
             merged.pop(name, None)
+        elif name not in merged and not _has_image(changes):
+            close = nearest(name, shared)
+            hint = f"; did you mean {step(close)}?" if close else ""
+            fix = (
+                ""
+                if close
+                else f"name it as {SERVICES_FILE} does, or give it an image, for a service of this stack only"
+            )
+            problems.append(Problem(join("quayside:services", name), f"no such service{hint}", fix))
         else:
             merged[name] = _merge(_long(merged.get(name), changes), _long(changes, merged.get(name)))
     return merged
+
+
+def _has_image(service: object) -> bool:
+    """Whether it may be a service of this stack only, and not the misspelt name of another."""
+    image = cast("dict[str, object]", service).get("image") if isinstance(service, dict) else None
+    return image is not None and (not isinstance(image, dict) or "repository" in image)
 
 
 def _merge(base: object, changes: object) -> object:
@@ -179,8 +202,10 @@ def _long(service: object, other: object) -> object:
     for key in ("health", "volume"):
         if isinstance(full.get(key), str) and isinstance(partner.get(key), dict):
             full[key] = {"path": full[key]}
-    image = full.get("image")
-    if isinstance(image, str) and isinstance(partner.get("image"), dict):
+    image, of_partner = full.get("image"), partner.get("image")
+    if isinstance(image, dict) and isinstance(of_partner, str) and not _parses(of_partner):
+        full["image"] = of_partner  # no digest mends it, and its own fault is what is to be told
+    if isinstance(image, str) and isinstance(of_partner, dict):
         try:
             parts = parse_image(image)
         except ValueError:
@@ -188,6 +213,14 @@ def _long(service: object, other: object) -> object:
         named = {"repository": parts.repository, "tag": parts.tag, "digest": parts.digest}
         full["image"] = {key: value for key, value in named.items() if value is not None}
     return full
+
+
+def _parses(image: str) -> bool:
+    try:
+        parse_image(image)
+    except ValueError:
+        return False
+    return True
 
 
 # --- checking --------------------------------------------------------------------------------------------------------
@@ -198,9 +231,33 @@ def _service(name: str, written: object, problems: list[Problem]) -> dict[str, S
         return {name: Service.model_validate(written, context=_WRITTEN)}
     except ValidationError as error:
         problems += _translated(error, Service, join("services", name))
+        return _without_wrong(name, written, {detail["loc"][0] for detail in error.errors() if detail["loc"]})
     except RecursionError:
         problems.append(Problem(join("services", name), "is nested too deeply"))
     return {}
+
+
+_APART = frozenset(
+    re.findall(
+        r"\S+",
+        """
+        cpu memory command env files after drain sticky canary egress permissions capabilities writable secrets priority
+        health volume uses exec rollout architecture balancer ports slow_start replicas port
+        """,
+    )
+)
+"""Keys of a service without which the rules still say nothing false of the others."""
+
+
+def _without_wrong(name: str, written: object, wrong: set[str | int]) -> dict[str, Service]:
+    """The service without its wrong keys, which are reported, so that rules between the others are checked as well."""
+    if not isinstance(written, dict) or not wrong or not wrong <= _APART:
+        return {}
+    kept = {key: value for key, value in cast("dict[str, object]", written).items() if key not in wrong}
+    try:
+        return {name: Service.model_validate(kept | ({"port": 8080} if "port" in wrong else {}), context=_WRITTEN)}
+    except ValidationError:
+        return {}
 
 
 def _head(project: str, name: str, settings: dict[str, object], cloud: str | None, problems: list[Problem]) -> Stack:
@@ -218,7 +275,7 @@ def _head(project: str, name: str, settings: dict[str, object], cloud: str | Non
         else:
             given |= _part(key, value, _field(Stack, key), problems)
     if settings.get("cloud") is None:
-        fix = f"pulumi config set quayside:cloud local --stack {shown_text(name) if isinstance(name, str) else 'NAME'}"  # pyright: ignore[reportUnnecessaryIsInstance]
+        fix = f"pulumi config set quayside:cloud local {_NAMED}"
         problems.append(Problem("quayside:cloud", f"is missing; it is one of {', '.join(_CLOUDS)}", fix))
     if cloud == "aws" and "capacity" not in given and settings.get("capacity") is not None:
         # Wrong, and reported: the rules need not say of every service that there is no pool as well.
@@ -262,7 +319,14 @@ def _adapter(annotation: Any) -> TypeAdapter[object]:
 
 
 def _translated(error: ValidationError, root: object, prefix: str) -> list[Problem]:
-    return [_problem(detail, root, prefix) for detail in error.errors(include_url=False)]
+    details = error.errors(include_url=False)
+    places = [detail["loc"] for detail in details]
+
+    def counted_wrong_items(detail: ErrorDetails) -> bool:
+        at = detail["loc"]
+        return detail["type"] == "too_short" and any(len(loc) > len(at) and loc[: len(at)] == at for loc in places)
+
+    return [_problem(detail, root, prefix) for detail in details if not counted_wrong_items(detail)]
 
 
 _EXPECTED = {
@@ -276,7 +340,6 @@ _EXPECTED = {
     "string_type": "text",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
-    "too_short": "a list with at least one item",
     "none_required": "left out",
 }
 
@@ -291,6 +354,8 @@ def _problem(detail: ErrorDetails, root: object, prefix: str) -> Problem:
     got = shown(cast("object", detail["input"]))
     kind = detail["type"]
     if kind == "should_be":
+        if path == "quayside:balancer/logs" and detail["input"] in ("none", "no", "off", False, 0):
+            fix = "write null for no logs"
         about = "the name " if of_key else ""
         return Problem(path, f"{about}should be {context['allowed']}, got {got}", fix)
     if kind == "refused":
@@ -305,6 +370,14 @@ def _problem(detail: ErrorDetails, root: object, prefix: str) -> Problem:
         close = nearest(detail["input"], allowed) if isinstance(detail["input"], str) else None
         message = f"should be {' or '.join([', '.join(allowed[:-1]), allowed[-1]])}, got {got}"
         return Problem(path, message, f"did you mean {close}?" if close else "")
+    if kind in {"string_too_short", "string_too_long"}:
+        bound = f"at least {context['min_length']}" if "min_length" in context else f"at most {context['max_length']}"
+        return Problem(path, f"should be {bound} characters, got {len(str(detail['input']))}: {got}")
+    if kind == "too_short":
+        least = context["min_length"]
+        return Problem(
+            path, f"should be a list with at least {'one item' if least == 1 else f'{least} items'}, got {got}"
+        )
     if kind == "string_pattern_mismatch":
         return Problem(path, f"should be written with letters, digits and _+/-, got {got}")
     expected = _EXPECTED.get(kind)
@@ -323,7 +396,8 @@ def _missing_fix(where: list[str | int], root: object) -> str:
 
 def _unknown(path: str, key: object, known: Iterable[str]) -> Problem:
     listed = list(known)
-    close = nearest(key, listed) if isinstance(key, str) else None
+    # YAML 1.1 reads `on` as true, and JSON made of it has "true".
+    close = "on" if key == "true" and "on" in listed else nearest(key, listed) if isinstance(key, str) else None
     if close:
         return Problem(path, f'unknown key; did you mean "{close}"?')
     return Problem(path, "unknown key", f"known keys: {', '.join(listed)}" if listed else "")

@@ -8,7 +8,7 @@ from settings import rules_aws
 from settings.problems import Problem
 from settings.service import Autoscale, Service
 from settings.stack import Stack
-from settings.types import nearest, parse_image
+from settings.types import nearest, parse_image, span
 
 RESERVED = {"edge": "the proxy in front of every service has this name"}
 
@@ -20,10 +20,11 @@ def check(stack: Stack, services: Mapping[str, Service], secrets: Collection[str
         for name in services
         if name in RESERVED
     ]
+    problems += _missing_secrets(services, stack, secrets)
     for name, service in services.items():
         at = f"services/{name}"
         problems += _service(at, service)
-        problems += _secrets(at, service, stack, secrets, cloud)
+        problems += _arns(at, service, cloud)
         if cloud is not None:
             problems += _image(at, service, cloud)
             if cloud != "aws":
@@ -82,8 +83,11 @@ def _service(at: str, service: Service) -> Iterator[Problem]:
         )
     if service.health.timeout > service.health.grace:
         yield Problem(
-            f"{at}/health/timeout", f"should be at most grace, {service.health.grace}s, got {service.health.timeout}s"
+            f"{at}/health/timeout",
+            f"should be at most grace, {span(service.health.grace)}, got {span(service.health.timeout)}",
         )
+    if isinstance(service.replicas, Autoscale):
+        yield from _schedule(f"{at}/replicas/schedule", service.replicas)
     for route in service.priority:
         if service.routes is not None and route not in service.routes:
             close = nearest(route, service.routes)
@@ -91,9 +95,11 @@ def _service(at: str, service: Service) -> Iterator[Problem]:
                 f"{at}/priority/{route}", "is no route of this service", f"did you mean {close}?" if close else ""
             )
     mounted = [*service.writable, *([service.volume.path] if service.volume else [])]
-    for path in service.writable:
+    for number, path in enumerate(service.writable):
         if service.volume is not None and path == service.volume.path:
-            yield Problem(f"{at}/writable", f"names {path}, which is the volume", "leave it out: a volume is writable")
+            yield Problem(
+                f"{at}/writable/{number}", f"names {path}, which is the volume", "leave it out: a volume is writable"
+            )
     for path in service.files:
         if path in mounted:
             yield Problem(f"{at}/files{path}", "is a folder already (volume or writable)", "name a file inside it")
@@ -108,6 +114,17 @@ def _service(at: str, service: Service) -> Iterator[Problem]:
         yield Problem(f"{at}/canary", "cannot share the service's volume", "remove canary or volume")
 
 
+def _schedule(at: str, replicas: Autoscale) -> Iterator[Problem]:
+    """Two entries of one time would contradict each other, and have one name on AWS."""
+    first: dict[tuple[str, str], int] = {}
+    for number, entry in enumerate(replicas.schedule):
+        when = (" ".join(entry.cron.upper().split()), entry.timezone)
+        if when in first:
+            said = f'"{entry.cron}" ({entry.timezone}) is the time of {at}/{first[when]} already'
+            yield Problem(f"{at}/{number}/cron", said, "keep one of the two")
+        first.setdefault(when, number)
+
+
 def _missing_secret(path: str, key: str, stack: Stack, secrets: Collection[str]) -> Problem:
     namespace = "" if stack.project == "quayside" else "quayside:"
     close = nearest(key, secrets)
@@ -116,14 +133,29 @@ def _missing_secret(path: str, key: str, stack: Stack, secrets: Collection[str])
     return Problem(path, f'no secret "{key}" in this stack{hint}', fix)
 
 
-def _secrets(at: str, service: Service, stack: Stack, secrets: Collection[str], cloud: str | None) -> Iterator[Problem]:
+def _missing_secrets(services: Mapping[str, Service], stack: Stack, secrets: Collection[str]) -> Iterator[Problem]:
+    """One problem for each secret, however many services name it."""
+    named: dict[str, list[str]] = {}
+    for name, service in services.items():
+        for env, key in service.secrets.items():
+            if not key.startswith("arn:") and key not in secrets:
+                named.setdefault(key, []).append(f"services/{name}/secrets/{env}")
+    for key, places in named.items():
+        problem = _missing_secret(places[0], key, stack, secrets)
+        others = f" ({_and(places[1:])} name{'s' if len(places) == 2 else ''} it, too)" if len(places) > 1 else ""
+        yield Problem(problem.path, f"{problem.message}{others}", problem.fix)
+
+
+def _and(places: list[str]) -> str:
+    shown = places if len(places) <= 6 else [*places[:5], f"{len(places) - 5} more"]
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def _arns(at: str, service: Service, cloud: str | None) -> Iterator[Problem]:
     for env, key in service.secrets.items():
-        if key.startswith("arn:"):
-            if cloud not in {"aws", None}:
-                fix = "name a key under the stack's secrets"
-                yield Problem(f"{at}/secrets/{env}", f"an ARN is for cloud aws, and this stack is {cloud}", fix)
-        elif key not in secrets:
-            yield _missing_secret(f"{at}/secrets/{env}", key, stack, secrets)
+        if key.startswith("arn:") and cloud not in {"aws", None}:
+            fix = "name a key under the stack's secrets"
+            yield Problem(f"{at}/secrets/{env}", f"an ARN is for cloud aws, and this stack is {cloud}", fix)
 
 
 def _image(at: str, service: Service, cloud: str) -> Iterator[Problem]:
@@ -180,7 +212,7 @@ def _docker(at: str, name: str, service: Service, services: Mapping[str, Service
     for caller, other in services.items():
         if name in other.uses:
             yield Problem(
-                f"services/{caller}/uses",
+                f"services/{caller}/uses/{other.uses.index(name)}",
                 f"{name} is on network host, where nobody can use it",
                 f"remove network: host from {name}",
             )
@@ -190,7 +222,8 @@ def _cloud(stack: Stack, services: Mapping[str, Service], cloud: str) -> Iterato
     given = stack.model_fields_set
     if cloud != "local":
         if "domain" not in given:
-            yield Problem("quayside:domain", "is missing", "pulumi config set quayside:domain example.com")
+            fix = f"pulumi config set quayside:domain example.com --stack {stack.name}"
+            yield Problem("quayside:domain", "is missing", fix)
         elif "." not in stack.domain:
             yield Problem("quayside:domain", f'should be a domain such as example.com, got "{stack.domain}"')
         if stack.memory is not None:
@@ -213,9 +246,9 @@ def _cloud(stack: Stack, services: Mapping[str, Service], cloud: str) -> Iterato
         yield Problem(
             "quayside:edge", "is for Docker hosts; on aws the load balancer takes its place", "remove quayside:edge"
         )
-    for name in stack.burst.services if stack.burst else ():
+    for number, name in enumerate(stack.burst.services if stack.burst else ()):
         if name not in services:
             close = nearest(name, services)
             yield Problem(
-                "quayside:burst/services", f'no service "{name}"', f'did you mean "{close}"?' if close else ""
+                f"quayside:burst/services/{number}", f'no service "{name}"', f'did you mean "{close}"?' if close else ""
             )

@@ -14,7 +14,7 @@ from settings.capacity import AwsCapacity
 from settings.problems import Problem
 from settings.service import Autoscale, Rollout, Service
 from settings.stack import Stack
-from settings.types import parse_image
+from settings.types import amount, nearest, parse_image, span
 
 HOUR = 3600
 WEEK = 7 * 24 * HOUR
@@ -76,10 +76,12 @@ def on_aws(stack: Stack, services: Mapping[str, Service]) -> Iterator[Problem]:
     # The snapshot of the ECS-optimized Amazon Linux 2023 image is 30 GiB, and a volume cannot be smaller than that.
     if instances is not None and instances.disk < LEAST_DISK:
         at = "quayside:capacity/instances/disk"
-        yield Problem(at, f"should be at least 30GiB, got {instances.disk // 1024**2}MiB", "write 40GiB")
+        yield Problem(at, f"should be at least 30GiB, got {amount(instances.disk)}", "write 40GiB")
+    yield from _pool(services, pool=pool)
+    yield from _images(stack, services)
     for name, service in services.items():
         at = f"services/{name}"
-        yield from _placed(at, service, pool=pool)
+        yield from _placed(at, service)
         yield from _network(at, service, services)
         yield from _routed(at, service)
         if service.rollout is not None:
@@ -95,26 +97,57 @@ def on_aws(stack: Stack, services: Mapping[str, Service]) -> Iterator[Problem]:
 # --- where it runs ---------------------------------------------------------------------------------------------------
 
 
-def _placed(at: str, service: Service, *, pool: bool) -> Iterator[Problem]:
+def _pool(services: Mapping[str, Service], *, pool: bool) -> Iterator[Problem]:
+    """One problem for the pool that is missing, however many services would run there."""
+    if pool or not (placed := [name for name, service in services.items() if service.on == "ec2"]):
+        return
+    capacity = "set quayside:capacity: {instances: {types: [m7g.large], max: 4}}"
+    if len(placed) == 1:
+        said = "should be fargate, for this stack has no pool of instances; got ec2"
+        yield Problem(f"services/{placed[0]}/on", said, f"{capacity}, or on: fargate")
+        return
+    listed = ", ".join(placed) if len(placed) <= 8 else f"{', '.join(placed[:7])} and {len(placed) - 7} more"
+    yield Problem(
+        "quayside:capacity/instances",
+        f"is missing, and these services run on: ec2: {listed}",
+        f"{capacity}, or set on: fargate in each",
+    )
+
+
+def _images(stack: Stack, services: Mapping[str, Service]) -> Iterator[Problem]:
+    """A misspelt repository of our own would be looked for on Docker Hub."""
+    known = stack.registry.repositories if stack.registry else ()
+    for name, service in services.items():
+        images = [("image", service.image), *([("canary/image", service.canary.image)] if service.canary else [])]
+        for key, image in images:
+            repository = parse_image(image).repository
+            close = nearest(repository, known, 0.85)
+            if repository not in known and close is not None and _image_host(repository) is None:
+                yield Problem(
+                    f"services/{name}/{key}",
+                    f"{repository} is none of quayside:registry/repositories; did you mean {close}?",
+                    f"name it there, or write docker.io/{repository} if Docker Hub's is meant",
+                )
+
+
+def _placed(at: str, service: Service) -> Iterator[Problem]:
     if service.place is not None:
         yield Problem(f"{at}/place", "is for fleets of hosts; ECS places tasks itself", "remove place")
     if service.ports:
         yield Problem(f"{at}/ports", "is for fleets of hosts", "remove ports; on aws use routes")
-    if service.on == "ec2" and not pool:
-        fix = "set quayside:capacity: {instances: {types: [m7g.large], max: 4}}, or on: fargate"
-        yield Problem(f"{at}/on", "should be fargate, for this stack has no pool of instances; got ec2", fix)
-    for capability in service.capabilities:
+    for number, capability in enumerate(service.capabilities):
+        here = f"{at}/capabilities/{number}"
         if capability in _UNKNOWN_CAPABILITIES:
             fix = f"remove {capability}; it cannot be had on aws"
-            yield Problem(f"{at}/capabilities", f"names {capability}, which ECS cannot add", fix)
+            yield Problem(here, f"names {capability}, which ECS cannot add", fix)
         elif service.on == "fargate" and capability not in _FARGATE_CAPABILITIES:
             fix = f"remove {capability}, or on: fargate"
-            yield Problem(f"{at}/capabilities", f"should be none or SYS_PTRACE on fargate, got {capability}", fix)
+            yield Problem(here, f"should be none or SYS_PTRACE on fargate, got {capability}", fix)
     if service.on == "fargate" and service.drain > FARGATE_STOP and not is_public(service):
         # Behind a balancer the drain is the target group's; without one it is how long the container has to stop.
         yield Problem(
             f"{at}/drain",
-            f"should be at most {FARGATE_STOP}s on fargate for a service without a route, got {service.drain}s",
+            f"should be at most {FARGATE_STOP}s on fargate for a service without a route, got {span(service.drain)}",
             "shorten it, or remove on: fargate: instances wait as long as it says",
         )
     if service.exec and service.read_only:
@@ -139,11 +172,11 @@ def _network(at: str, service: Service, services: Mapping[str, Service]) -> Iter
             f"cannot be kept to with network {service.network}: its tasks share the instance's group",
             "remove network",
         )
-    for used in service.uses:
+    for number, used in enumerate(service.uses):
         other = services.get(used)
         if other is not None and other.network in {"bridge", "host"}:
             yield Problem(
-                f"{at}/uses",
+                f"{at}/uses/{number}",
                 f"{used} is on network {other.network}, where it cannot tell its callers apart",
                 f"remove network from {used}",
             )
@@ -156,11 +189,11 @@ def _routed(at: str, service: Service) -> Iterator[Problem]:
     public = is_public(service)
     if public and service.drain > HOUR:
         # API elbv2 TargetGroupAttribute deregistration_delay.timeout_seconds: "The range is 0-3600 seconds."
-        got = f"got {service.drain}s"
+        got = f"got {span(service.drain)}"
         yield Problem(f"{at}/drain", f"should be at most 1h on aws for a service with a route, {got}", "write 1h")
     if service.sticky is not None and service.sticky > WEEK:
         # API elbv2 TargetGroupAttribute stickiness.lb_cookie.duration_seconds: "1 second to 1 week (604800 seconds)".
-        yield Problem(f"{at}/sticky", f"should be at most 7d on aws, got {service.sticky}s", "write 7d")
+        yield Problem(f"{at}/sticky", f"should be at most 7d on aws, got {span(service.sticky)}", "write 7d")
     if public:
         return
     for key, given in (("sticky", service.sticky is not None and _http(service)), ("slow_start", service.slow_start)):
@@ -246,7 +279,7 @@ def _health(at: str, service: Service) -> Iterator[Problem]:
         if 2 <= health.timeout <= 120 and 5 <= health.interval <= 300 and health.timeout >= health.interval:
             yield Problem(
                 f"{at}/timeout",
-                f"should be below interval, {health.interval}s, on aws; got {health.timeout}s",
+                f"should be below interval, {span(health.interval)}, on aws; got {span(health.timeout)}",
                 f"write interval: {health.timeout + 1}s" if health.timeout < 300 else "",
             )
     elif health.command is not None:
@@ -259,7 +292,9 @@ def _health(at: str, service: Service) -> Iterator[Problem]:
 def _between(path: str, value: int, low: int, high: int) -> Iterator[Problem]:
     if not low <= value <= high:
         near = low if value < low else high
-        yield Problem(path, f"should be {low}s–{high}s on aws, got {value}s", f"write {near}s in the aws stack's file")
+        yield Problem(
+            path, f"should be {low}s–{high}s on aws, got {span(value)}", f"write {near}s in the aws stack's file"
+        )
 
 
 # --- what it keeps and reaches ---------------------------------------------------------------------------------------
@@ -290,7 +325,7 @@ def _storage(at: str, service: Service) -> Iterator[Problem]:
 def _outside(at: str, service: Service, stack: Stack) -> Iterator[Problem]:
     region = stack.region
     for env, reference in service.secrets.items():
-        if reference.startswith("arn:") and region is not None and reference.split(":")[3] != region:
+        if reference.startswith("arn:") and region and reference.split(":")[3] != region:
             # ECS would read it across regions (API ecs Secret.valueFrom, with the full ARN). But then no task starts
             # while that region is away, and endpoints (network/nat: none) lead to this region alone.
             yield Problem(
@@ -316,7 +351,7 @@ def _unreachable(path: str, image: str, stack: Stack) -> Iterator[Problem]:
     repository = parse_image(image).repository
     host = _image_host(repository)
     found = _ECR.fullmatch(host) if host else None
-    if found is not None and found[1] in {stack.region, None}:
+    if found is not None and (not stack.region or found[1] == stack.region):
         return
     own = stack.registry
     if own is not None and host is None and repository in own.repositories:
@@ -352,13 +387,13 @@ def _within(inner: str, outer: str) -> bool:
 def _regions(stack: Stack) -> Iterator[Problem]:
     given = [
         # ELB https-listener-certificates.html: "You must create or import the certificate in the same Region".
-        *(("quayside:balancer/certificates", arn) for arn in stack.balancer.certificates),
+        *((f"quayside:balancer/certificates/{n}", arn) for n, arn in enumerate(stack.balancer.certificates)),
         # A secret's key is in the secret's region, and secrets of other regions are refused.
-        *(("quayside:kms_keys", arn) for arn in stack.kms_keys),
+        *((f"quayside:kms_keys/{n}", arn) for n, arn in enumerate(stack.kms_keys)),
     ]
     for path, arn in given:
         region = arn.split(":")[3]
-        if stack.region is not None and region != stack.region:
+        if stack.region and region != stack.region:
             yield Problem(path, f"{arn} is in {region}, and this stack is in {stack.region}", "name one of this region")
     for number, allowed in enumerate(stack.balancer.allow):
         if ":" in allowed:
@@ -424,11 +459,11 @@ def _hosts(at: str, service: Service, stack: Stack) -> Iterator[Problem]:
     zone = stack.dns.zone or stack.domain
     if stack.dns.provider != "route53" or stack.balancer.certificates or not is_public(service):
         return
-    for route in service.routes or ():
+    for number, route in enumerate(service.routes or ()):
         host = route.partition("/")[0].replace("{domain}", stack.domain).removeprefix("*.")
         if not _below(host, zone):
             yield Problem(
-                f"{at}/routes",
+                f"{at}/routes/{number}",
                 f"{host} is outside the zone {zone}, where its certificate cannot be proven",
                 "set quayside:dns: {provider: manual}, or name a certificate in quayside:balancer/certificates",
             )

@@ -79,6 +79,9 @@ _WORDS: tuple[tuple[object, str], ...] = (
     (kinds.SourcePath, "a relative path"),
     (kinds.SshKey, "an SSH public key"),
     (kinds.Cron, "cron fields"),
+    (kinds.Timezone, "a time zone"),
+    (kinds.Flag, "true or false"),
+    (kinds.Ipv4Range, "an IPv4 range"),
     (kinds.Domain, "a domain"),
     (kinds.Cidr, "an address range"),
     (kinds.PrivateRange, "a private range"),
@@ -220,19 +223,35 @@ def _or_null(schema: Json) -> Json:
 def _default(field: FieldInfo, annotation: object) -> object:
     """A field's default as a person would write it; None where it says nothing."""
     value = cast("object", field.default)
-    if annotation == kinds.Memory and isinstance(value, int):
-        return f"{value // 1024**2}MiB"
-    if annotation in _DURATIONS and isinstance(value, int):
-        return f"{value // 60}m" if value >= 120 and value % 60 == 0 else f"{value}s"
+    options = [each for each in get_args(annotation) if each is not type(None)]
+    of = options[0] if get_origin(annotation) in {Union, types.UnionType} and len(options) == 1 else annotation
+    if of == kinds.Memory and isinstance(value, int):
+        return kinds.amount(value)
+    if of in _DURATIONS and isinstance(value, int):
+        return kinds.span(value)
     return value if isinstance(value, (bool, int, float, str)) else None
 
 
 # --- documentation ---------------------------------------------------------------------------------------------------
 
 
+_AT_ONCE = (
+    "## What is found at once",
+    "",
+    "Problems come in three steps, and each step tells all of its own:",
+    "",
+    "1. What is written: every key and value of both files, names of secrets, and what one key means for another. A",
+    "   service whose `image`, `on`, `network` or `routes` is wrong is looked at key by key only.",
+    "2. Once that is right, what the plan needs: references and files, cycles and collisions; then, on AWS, instance",
+    "   types and room in the pool.",
+    "3. In a rehearsal, what AWS itself would refuse.",
+    "",
+)
+
+
 def reference() -> str:
     """The tables of docs/settings.md."""
-    lines = ["## services.yaml: `services/<name>`", "", _text(Service), "", *_table(Service)]
+    lines = [*_AT_ONCE, "## services.yaml: `services/<name>`", "", _text(Service), "", *_table(Service)]
     for model in _inner(Service):
         lines += ["", f"### {model.__name__}", "", _text(model), "", *_table(model)]
     lines += ["", "## Pulumi.&lt;stack&gt;.yaml: `quayside:<key>`", "", *_table(Stack, "quayside:")]

@@ -25,9 +25,11 @@ from settings.types import (
     Duration,
     EnvName,
     EnvValue,
+    Flag,
     HealthPath,
     IamAction,
     Image,
+    Ipv4Range,
     Memory,
     Name,
     Percent,
@@ -39,6 +41,7 @@ from settings.types import (
     SecretRef,
     ShortDuration,
     SourcePath,
+    Timezone,
     User,
     WarmUp,
 )
@@ -66,7 +69,7 @@ class ScheduledReplicas(Settings):
     """When they begin to hold: `0 18 * * FRI`."""
     min: Count
     max: AtLeastOne | None = None
-    timezone: str = Field(default="Etc/UTC", pattern=r"^[A-Za-z0-9_+/-]{1,64}$")
+    timezone: Timezone = "Etc/UTC"
 
     @model_validator(mode="after")
     def _bounds(self) -> ScheduledReplicas:
@@ -114,7 +117,7 @@ class File(Settings):
     """Path of a Jinja template, relative to services.yaml, rendered with the same names as `${…}`."""
     content: EnvValue | None = None
     """The text itself, in which `${…}` is replaced."""
-    executable: bool = False
+    executable: Flag = False
 
     @model_validator(mode="after")
     def _one_origin(self) -> File:
@@ -170,7 +173,7 @@ class Permission(Settings):
 class Egress(Settings):
     """Somewhere outside that a service may reach."""
 
-    to: Cidr
+    to: Ipv4Range
     """Range of IPv4 addresses."""
     port: PortOrAll = 0
     """0: every port."""
@@ -266,7 +269,7 @@ class Service(Settings):
     """A second image beside this one, with a share of the requests."""
     network: Literal["own", "host", "bridge", "awsvpc"] = "own"
     """`own`: isolated, the default. `host`: the host's network, for services nobody `uses`. Others are AWS modes."""
-    read_only: bool = True
+    read_only: Flag = True
     """Whether the root filesystem is read-only. `/tmp` is writable either way."""
     writable: Annotated[tuple[AbsolutePath, ...], Distinct] = ()
     """More folders that are writable, empty, and gone with the container."""
@@ -292,5 +295,5 @@ class Service(Settings):
     """AWS: what the service's own role may do."""
     egress: tuple[Egress, ...] | None = None
     """AWS: what it may reach outside the stack. Unset: anything, as on Docker; `[]`: nothing."""
-    exec: bool = False
+    exec: Flag = False
     """AWS: lets `aws ecs execute-command` into its tasks, recorded. On Docker `quayside exec` needs no permission."""

@@ -16,6 +16,7 @@ from settings.types import (
     Distinct,
     Domain,
     EdgeLine,
+    Flag,
     Identifier,
     Image,
     KmsArn,
@@ -119,7 +120,7 @@ class Stack(Settings):
     """AWS: the VPC."""
     balancer: Balancer = Balancer()
     """AWS: the load balancers."""
-    protect: bool = True
+    protect: Flag = True
     """AWS: balancers, data and registries cannot be destroyed until this is false and was applied."""
     logs: Days = 30 * 86400
     """AWS: how long the services' logs are kept."""

@@ -11,8 +11,10 @@ import ipaddress
 import math
 import re
 import shlex
+import zoneinfo
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, cast
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
@@ -31,10 +33,11 @@ class Literally(float):
         return made
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The known word that ``word`` most likely was meant to be."""
-    found = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6) if len(word) <= 100 else []
-    return found[0] if found else None
+    cases = {each.lower(): each for each in known}
+    found = difflib.get_close_matches(word.lower(), list(cases), n=1, cutoff=cutoff) if len(word) <= 100 else []
+    return cases[found[0]] if found else None
 
 
 def _written(info: ValidationInfo) -> bool:
@@ -70,6 +73,25 @@ def _whole(low: int, high: int) -> tuple[object, object]:
     }
     return BeforeValidator(check), WithJsonSchema(schema)
 
+
+# --- true and false --------------------------------------------------------------------------------------------------
+
+_MEANT = {"no": "false", "n": "false", "off": "false", "f": "false", "0": "false", "none": "false", "disabled": "false",
+          "yes": "true", "y": "true", "on": "true", "t": "true", "1": "true", "enabled": "true"}  # fmt: skip
+
+
+def _flag(value: object) -> bool:
+    """Only true and false, and as text, which is how ``pulumi config set`` stores them."""
+    if isinstance(value, bool):
+        return value
+    if value in ("true", "false"):
+        return value == "true"
+    text = str(value).strip().lower() if isinstance(value, (str, int)) and len(str(value)) < 20 else ""
+    meant = _MEANT.get(text, text if text in {"true", "false"} else None)
+    raise should_be("true or false", f"write {meant}" if meant else "")
+
+
+Flag = Annotated[bool, BeforeValidator(_flag), WithJsonSchema({"type": "boolean"})]
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
 
@@ -155,11 +177,21 @@ def _guess(value: float) -> str:
 Memory = Annotated[int, BeforeValidator(_memory), WithJsonSchema({"type": "string", "pattern": f"^{_MEMORY}$"})]
 """Bytes; written with a unit."""
 
+
+def amount(size: int) -> str:
+    """An amount of memory as a person writes it."""
+    unit = next(
+        (unit for unit in ("TiB", "GiB", "MiB", "KiB") if size >= _UNITS[unit] and size % _UNITS[unit] == 0), ""
+    )
+    return f"{size // _UNITS[unit]}{unit}" if unit else f"{size / 1024**2:.1f}MiB"
+
+
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = r"(?:([0-9]{1,6})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,9})s)?"
 
 
-def _span(seconds: int) -> str:
+def span(seconds: int) -> str:
+    """A length of time as a person writes it."""
     for unit, size in _SECONDS.items():
         if seconds and seconds % size == 0:
             return f"{seconds // size}{unit}"
@@ -185,7 +217,7 @@ def _duration(low: int, high: int) -> tuple[object, object]:
         else:
             raise should_be(example, "units are s, m, h and d")
         if not low <= seconds <= high:
-            raise should_be(f"{_span(low)}–{_span(high)}")
+            raise should_be(f"{span(low)}–{span(high)}")
         return seconds
 
     return BeforeValidator(check), WithJsonSchema(
@@ -280,14 +312,43 @@ def is_secret_key(key: str) -> bool:
     return re.fullmatch("[A-Za-z0-9_-]{1,64}", key) is not None
 
 
-_ref, _ref_schema = _matching(
-    r"[A-Za-z0-9_-]{1,64}|arn:aws[a-z-]*:(secretsmanager|ssm):[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9/_+=.@:-]{1,512}",
-    "a key under the stack's secrets, or the ARN of an existing secret",
-    600,
-    "set the value with `pulumi config set --secret --path secrets.KEY VALUE`, and write KEY here",
-    description="A key under the stack's secrets, or (AWS) the ARN of an existing secret",
+_REF = r"[A-Za-z0-9_-]{1,64}|arn:aws[a-z-]*:(secretsmanager|ssm):[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9/_+=.@:-]{1,512}"
+_ARN_PARTS = (
+    ("aws[a-z-]*", "the partition should be aws"),
+    ("secretsmanager|ssm", "the service should be secretsmanager or ssm"),
+    ("[a-z0-9-]+", "the region is missing"),
+    ("[0-9]{12}", "the account should be 12 digits"),
+    (r"(secret:|parameter/)[A-Za-z0-9/_+=.@:-]{1,500}", "it should end with secret:NAME or parameter/NAME"),
 )
-SecretRef = Annotated[str, _ref, _ref_schema]
+
+
+def _secret_ref(value: object) -> str:
+    if isinstance(value, str) and len(value) <= 600 and re.fullmatch(_REF, value):
+        return value
+    if isinstance(value, str) and value.startswith("arn:"):
+        parts = [*value.split(":", 5), *[""] * 5][1:6]
+        wrong = [said for part, (rule, said) in zip(parts, _ARN_PARTS, strict=True) if not re.fullmatch(rule, part)]
+        raise should_be(
+            "the ARN of an existing secret, arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME", "; ".join(wrong)
+        )
+    raise should_be(
+        "a key under the stack's secrets, or the ARN of an existing secret",
+        "set the value with `pulumi config set --secret --path quayside:secrets.KEY VALUE --stack NAME`, "
+        "and write KEY here",
+    )
+
+
+SecretRef = Annotated[
+    str,
+    BeforeValidator(_secret_ref),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": f"^{_REF}$",
+            "description": "A key under the stack's secrets, or (AWS) the ARN of an existing secret",
+        }
+    ),
+]
 _health, _health_schema = _matching(
     "/(?:[A-Za-z0-9._~/:@+,;=&?!*-]|%[0-9A-Fa-f]{2})*",
     "a path such as /healthz: / first, then letters, digits and ._~/:@+,;=&?!*-",
@@ -301,16 +362,84 @@ _ssh, _ssh_schema = _matching(
     4400,
 )
 SshKey = Annotated[str, _ssh, _ssh_schema]
-_cron, _cron_schema = _matching(
-    r"[0-9*/,LW#?A-Za-z-]+( [0-9*/,LW#?A-Za-z-]+){4,5}", 'five or six cron fields: "0 18 * * FRI"', 128
-)
-Cron = Annotated[str, _cron, _cron_schema]
+_CRON = r"[0-9*/,LW#?A-Za-z-]+( [0-9*/,LW#?A-Za-z-]+){4,5}"
+_CRON_FIELDS = (("minutes", 0, 59), ("hours", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 7))
+_CRON_NAMES = frozenset(re.findall("...", "SUNMONTUEWEDTHUFRISATJANFEBMARAPRMAYJUNJULAUGSEPOCTNOVDEC"))
+
+
+def _cron(value: object) -> str:
+    """What no cron knows is found here, with whatever else is wrong; what AWS cannot say, when AWS is planned."""
+    if not isinstance(value, str) or len(value) > 128 or not re.fullmatch(_CRON, value):
+        raise should_be('five or six cron fields: "0 18 * * FRI"')
+    fields = value.upper().split()
+    if len(fields) == 6 or re.search("[LW#]", "".join(re.sub("|".join(_CRON_NAMES), "", field) for field in fields)):
+        return value  # AWS's own
+    for text, (name, low, high) in zip(fields, _CRON_FIELDS, strict=True):
+        named = _CRON_NAMES if name in {"month", "day of week"} else ()
+        for item in re.split("[,/-]", text):
+            if item in {"*", "?"} or item in named:
+                continue
+            # A step may be longer than its field.
+            if not re.fullmatch("[0-9]{1,4}", item) or (f"/{item}" not in text and not low <= int(item) <= high):
+                words = " or a name such as " + ("MON" if name == "day of week" else "JAN") if named else ""
+                raise should_be(f'five cron fields, such as "0 18 * * FRI", with {name} {low}–{high}{words}')
+    return value
+
+
+Cron = Annotated[str, BeforeValidator(_cron), WithJsonSchema({"type": "string", "pattern": f"^{_CRON}$"})]
+
+
+@cache
+def _timezones() -> dict[str, str]:
+    """By last part and whole, in lower case; empty on a machine that has no database of them."""
+    known = sorted(zoneinfo.available_timezones())
+    return {zone.rpartition("/")[2].lower(): zone for zone in known} | {zone.lower(): zone for zone in known}
+
+
+def _timezone(value: object) -> str:
+    allowed = "a time zone such as Europe/Berlin"
+    if not isinstance(value, str) or not re.fullmatch("[A-Za-z0-9_+/-]{1,64}", value):
+        raise should_be(allowed)
+    known = _timezones()
+    if not known or known.get(value.lower()) == value:
+        return value
+    close = nearest(value, known)
+    raise should_be(allowed, f"did you mean {known[close]}?" if close else "")
+
+
+Timezone = Annotated[
+    str,
+    BeforeValidator(_timezone),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_+/-]{1,64}$"}),
+]
 
 
 # --- AWS --------------------------------------------------------------------------------------------------------------
 
-_region, _region_schema = _matching("[a-z]{2}(-[a-z]+)+-[0-9]{1,2}", "a region such as eu-central-1", 32)
-Region = Annotated[str, _region, _region_schema]
+REGIONS = re.findall(
+    r"\S+",
+    """
+    af-south-1 ap-east-1 ap-east-2 ap-northeast-1 ap-northeast-2 ap-northeast-3 ap-south-1 ap-south-2 ap-southeast-1
+    ap-southeast-2 ap-southeast-3 ap-southeast-4 ap-southeast-5 ap-southeast-6 ap-southeast-7 ca-central-1 ca-west-1
+    cn-north-1 cn-northwest-1 eu-central-1 eu-central-2 eu-north-1 eu-south-1 eu-south-2 eu-west-1 eu-west-2 eu-west-3
+    eusc-de-east-1 il-central-1 me-central-1 me-south-1 mx-central-1 sa-east-1 us-east-1 us-east-2 us-gov-east-1
+    us-gov-west-1 us-west-1 us-west-2
+    """,
+)
+"""A test compares them with botocore's, which settings do not import."""
+
+
+def _region(value: object) -> str:
+    if isinstance(value, str) and value in REGIONS:
+        return value
+    text = value.strip().lower() if isinstance(value, str) else ""
+    if text[:-1] in REGIONS:
+        raise should_be("a region of AWS such as eu-central-1, not a zone", f"write {text[:-1]}")
+    close = difflib.get_close_matches(text, REGIONS, n=2, cutoff=0.8) if len(text) < 40 else []
+    raise should_be("a region of AWS such as eu-central-1", f"did you mean {' or '.join(close)}?" if close else "")
+
+
+Region = Annotated[str, BeforeValidator(_region), WithJsonSchema({"type": "string", "enum": REGIONS})]
 _letter, _letter_schema = _matching("[a-h]", "the last letter of a zone, such as a", 1)
 ZoneLetter = Annotated[str, _letter, _letter_schema]
 _ARN = r"arn:aws[a-z-]*"
@@ -420,6 +549,14 @@ def _subnets(value: str) -> str:
         raise should_be("a private IPv4 range of /8 to /22, such as 10.128.0.0/9")
     return value
 
+
+def _version_4(value: str) -> str:
+    if ":" in value:
+        raise should_be("a range of IPv4 addresses such as 0.0.0.0/0", "the network has no IPv6; leave it out")
+    return value
+
+
+Ipv4Range = Annotated[Cidr, AfterValidator(_version_4)]
 
 PrivateRange = Annotated[str, BeforeValidator(_cidr), AfterValidator(_subnets), WithJsonSchema({"type": "string"})]
 """Private IPv4 addresses, room for at least sixteen /26."""
@@ -585,6 +722,18 @@ def parse_image(image: str) -> ImageReference:
     return ImageReference(found[1], found[2], found[3])
 
 
+_DIGEST_WORDS = "sha256: and 64 lower-case hexadecimal digits"
+
+
+def _digest_fix(text: str) -> str:
+    if re.fullmatch(_DIGEST, text.lower()):
+        return f"write {text.lower()}"
+    found = re.fullmatch("sha256:([A-Fa-f0-9]*)", text[:200])
+    if found:
+        return f"it has {len(found[1])} digits"
+    return f"write sha256:{text.lower()}" if re.fullmatch("[A-Fa-f0-9]{64}", text) else ""
+
+
 def _image(value: object) -> str:
     allowed = "an image such as registry.example.com/acme/web@sha256:…"
     if isinstance(value, dict):
@@ -597,12 +746,14 @@ def _image(value: object) -> str:
         pass
     found = re.search("@(.*)$", value)
     if found and not re.fullmatch(_DIGEST, found[1]):
-        raise should_be("an image whose digest is sha256: and 64 hexadecimal digits")
+        raise refused(f'the digest should be {_DIGEST_WORDS}, got "{found[1][:80]}"', _digest_fix(found[1]))
     if re.match("[a-z]+://", value):
         raise should_be(allowed, "leave the scheme out")
     if "${" in value:
         raise should_be(allowed, "references are for env and files; each stack names its own image")
-    raise should_be(allowed, "" if value == value.lower() else "repositories are lowercase")
+    lower = value.lower()
+    meant = f": {lower}" if _IMAGE.fullmatch(lower[:512]) else ""
+    raise should_be(allowed, "" if value == lower else f"repositories are lowercase{meant}")
 
 
 def _image_from_parts(parts: dict[object, object]) -> str:
@@ -618,7 +769,9 @@ def _image_from_parts(parts: dict[object, object]) -> str:
         part = parts.get(key)
         if part is not None and (not isinstance(part, str) or len(part) > 400 or not re.fullmatch(pattern, part)):
             allowed = {"repository": "a repository such as acme/web", "tag": "a tag such as 1.4.2"}
-            raise refused(f"should be {allowed.get(key, 'sha256: and 64 hexadecimal digits')}", at=key)
+            got = f'"{part[:80]}"' if isinstance(part, str) else "something that is not text"
+            fix = _digest_fix(part) if key == "digest" and isinstance(part, str) else ""
+            raise refused(f"should be {allowed.get(key, _DIGEST_WORDS)}, got {got}", fix, at=key)
     tag = f":{parts['tag']}" if parts.get("tag") else ""
     digest = f"@{parts['digest']}" if parts.get("digest") else ""
     return f"{parts['repository']}{tag}{digest}"

@@ -157,14 +157,14 @@ def fit(tasks: Sequence[TaskLoad], pool: Pool) -> Fit:
     if lost:
         left = high.running - lost
         rows.append(row(f"maximum, one zone's spot lost ({lost} of {high.running} instances)", maximum, left))
-    problems = (
-        *_architectures(tasks, pool),
-        *_too_large(tasks, pool),
-        *_ports(tasks, pool),
-        *_overfull("minimum", low, minimum, pool, room),
-        *_overfull("maximum", high, maximum, pool, room),
-        *(_no_room_for_release(low_release, pool) if low.instances <= pool.max else ()),
-    )
+    # Each says what max should be, so that one who follows it meets no larger number the next time.
+    short = [
+        (low.instances, [*_overfull("minimum", low, minimum, pool, room)]),
+        (low_release.instances, [*_no_room_for_release(low_release, pool)] if low.instances <= pool.max else []),
+        (high.instances, [*_overfull("maximum", high, maximum, pool, room)]),
+    ]
+    _, largest = max(short, key=lambda found: (bool(found[1]), found[0]))
+    problems = (*_architectures(tasks, pool), *_too_large(tasks, pool), *_ports(tasks, pool), *largest)
     return Fit(rows=tuple(rows), problems=problems)
 
 

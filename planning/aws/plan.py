@@ -131,7 +131,7 @@ def _order(services: Mapping[str, Service]) -> Sequence[str]:
     """
     return creation_order(
         {name: [n for n in {*service.after, *service.uses} if n in services] for name, service in services.items()},
-        "uses",
+        lambda name, other: "uses" if other in services[name].uses else "after",
         "on aws a service is created after those it uses or comes after: take one of these away, "
         "or let one of them reach the other by its public route",
     )

@@ -136,6 +136,67 @@ def test_a_run_error_is_its_own_message(project: Path) -> None:
         rehearse("t", project)
 
 
+CONFIG_ERROR = """
+import pulumi
+from settings.problems import ConfigError, Problem
+try:
+    raise ConfigError([Problem("services/web/port", "should be 1–65535, got 0"), Problem("services/a/on", "no", "yes")])
+except ConfigError as error:
+    raise pulumi.RunError(str(error)) from error
+"""
+
+
+def test_a_wrong_configuration_is_a_report_for_programs_too(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(project, CONFIG_ERROR)
+    monkeypatch.chdir(project)
+    assert main(["t", "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document == {
+        "stack": "t",
+        "project": "fx",
+        "resources": [],
+        "routes": [],
+        "problems": [
+            {"path": "services/web/port", "message": "should be 1–65535, got 0", "fix": ""},
+            {"path": "services/a/on", "message": "no", "fix": "yes"},
+        ],
+        "outputs": {},
+        "notes": [],
+    }
+    assert main(["t", "--markdown"]) == 1
+    assert "### Problems\n- services/web/port: should be 1–65535, got 0\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("stack", "file", "text", "path", "said"),
+    [
+        ("t", "__main__.py", "1 / 0\n", "__main__.py", "the program failed: ZeroDivisionError: division by zero"),
+        ("t", "__main__.py", "raise SystemExit(3)\n", "__main__.py", "the program ended itself with exit code 3"),
+        ("u", "__main__.py", "", "Pulumi.u.yaml", "no stack `u`"),
+        ("t", "Pulumi.t.yaml", "config: {", "Pulumi.t.yaml", "Pulumi.t.yaml: is not valid YAML"),
+    ],
+)
+def test_whatever_stops_the_rehearsal_is_a_problem_of_the_report(
+    project: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    stack: str,
+    file: str,
+    text: str,
+    path: str,
+    said: str,
+) -> None:
+    (project / file).write_text(text)
+    monkeypatch.chdir(project)
+    assert main([stack, "--json"]) == 1
+    (problem,) = json.loads(capsys.readouterr().out)["problems"]
+    assert problem["path"] == path
+    assert problem["message"].startswith(said)
+
+
 @pytest.mark.parametrize("text", ["1 / 0\n", "import pulumi\npulumi.Output.from_input(1).apply(lambda n: n / 0)\n"])
 def test_an_exception_says_what_and_where_without_a_traceback(
     project: Path, text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -180,6 +241,93 @@ def test_against_shows_what_the_change_does(
     assert "+ more (docker:index/network:Network)" in said
     assert '    image: "web:1" → "web:2"' in said
     assert main(["t", "--against", "nowhere"]) == 1
+    assert main(["t", "--against", "nowhere", "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["resources"]
+    assert [problem["path"] for problem in document["problems"]] == ["--against nowhere"]
+
+
+def test_against_tells_what_pulumi_ignores_from_what_it_changes(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = """
+        import pulumi, pulumi_docker as docker
+        ignored = pulumi.ResourceOptions(ignore_changes=["memory", "labels[0].value"])
+        docker.Container("a", image="web:1", memory=1, opts=ignored)
+        docker.Container("b", image="web:1", memory=1, labels=[{"label": "x", "value": "1"}], opts=ignored)
+    """
+    program(project, text)
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *command], cwd=project, check=True)
+    program(project, text.replace("memory=1", "memory=2").replace('"value": "1"', '"value": "2"'))
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    assert main(["t", "--against", "HEAD"]) == 0
+    said = capsys.readouterr().out
+    assert "= a (docker:index/container:Container)\n    memory: 1 → 2 (ignored)\n" in said
+    assert "\n~ " not in said
+    program(project, text.replace("memory=1", "memory=2").replace('"label": "x"', '"label": "y"'))
+    assert main(["t", "--against", "HEAD", "--json"]) == 0
+    compared = json.loads(capsys.readouterr().out)["against"]
+    found = {kind: {urn.split("::")[-1]: sorted(keys) for urn, keys in compared[kind].items()} for kind in
+             ("changed", "ignored")}  # fmt: skip
+    assert found == {"changed": {"b": ["labels"]}, "ignored": {"a": ["memory"], "b": ["memory"]}}
+
+
+def test_against_a_revision_that_cannot_be_rehearsed_says_why(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(project, CONFIG_ERROR)
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *command], cwd=project, check=True)
+    program(project, PROGRAM)
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    assert main(["t", "--against", "HEAD"]) == 1
+    said = capsys.readouterr().err
+    assert "--against HEAD: the stack cannot be rehearsed there\n  services/web/port: should be 1–65535, got 0" in said
+
+
+def test_a_report_that_is_piped_cuts_no_value(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"{'very-' * 60}long.internal:6379"
+    program(project, f"import pulumi\npulumi.export('reach', [{{'from': 'web', 'address': '{address}'}}])\n")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(project)
+    assert main(["t"]) == 0
+    assert address in capsys.readouterr().out
+
+
+def test_memory_is_bytes_for_programs_and_mib_for_people(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"host": "local", "steady": 536870912, "surge": 0, "available": None}
+    program(project, f"import pulumi\npulumi.export('placement', [{row}])\n")
+    monkeypatch.chdir(project)
+    assert main(["t"]) == 0
+    assert "512MiB" in capsys.readouterr().out
+    assert rehearse("t", project).outputs["placement"][0]["steady"] == 536870912
+
+
+def test_what_apply_cannot_carry_out_is_counted_by_type(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(
+        project,
+        "import pulumi_tls as tls\n[tls.PrivateKey(f'k{n}', algorithm='ED25519') for n in range(3)]\n"
+        "tls.CertRequest('r', private_key_pem='x')\n",
+    )
+    (project / "Pulumi.t.yaml").write_text("config: {}\n")
+    monkeypatch.chdir(project)
+    assert main(["t", "--apply"]) == 1
+    assert capsys.readouterr().err == (
+        "stack t cannot be applied; nothing was touched\n"
+        "4 resources are not carried out by the rehearsal (1 CertRequest, 3 PrivateKey); "
+        "only Docker resources and local commands are: use `pulumi up`\n"
+    )
 
 
 def test_only_the_sdks_that_a_stack_uses_are_imported(project: Path) -> None:

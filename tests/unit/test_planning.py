@@ -101,6 +101,25 @@ def test_a_cycle_is_printed() -> None:
     assert all(follows[one] == other for one, other in pairwise(shown))
 
 
+def test_all_cycles_are_told_at_once() -> None:
+    def after(other: str) -> dict[str, Any]:
+        return {"image": "x", "after": (other,)}
+
+    found = problems({"a": after("b"), "b": after("a"), "c": after("d"), "d": after("c")})
+    assert [line.splitlines()[0] for line in found] == [
+        "services/a/after: cycle: a → b → a",
+        "services/c/after: cycle: c → d → c",
+    ]
+
+
+def test_a_cycle_on_aws_is_blamed_on_the_key_that_makes_it() -> None:
+    with pytest.raises(ConfigError) as caught:
+        creation_order({"a": ["b"], "b": ["a"]}, lambda name, _: "uses" if name == "b" else "after")
+    (problem,) = caught.value.problems
+    first = problem.message.removeprefix("cycle: ")[0]
+    assert problem.path == f"services/{first}/{'uses' if first == 'b' else 'after'}"
+
+
 def test_order_puts_dependencies_first_and_is_stable() -> None:
     assert list(creation_order({"web": ["db"], "api": [], "db": []})) == ["api", "db", "web"]
 

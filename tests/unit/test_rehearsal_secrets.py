@@ -88,3 +88,48 @@ def test_a_broken_stack_file_is_one_message(tmp_path: Path) -> None:
 def test_an_error_message_does_not_repeat_a_secret() -> None:
     inputs = {"envs": ["A=1", Secret("TOKEN=abc123456")]}
     assert redacted("refused: abc123456 in TOKEN=abc123456", inputs) == "refused: [secret] in [secret]"
+
+
+def refused(root: Path, text: str) -> list[str]:
+    (root / "Pulumi.yaml").write_text("name: fx\n")
+    (root / "Pulumi.t.yaml").write_text(text)
+    with pytest.raises(RehearsalError) as caught:
+        read_stack(root, "t")
+    assert [problem for problem in caught.value.problems if not problem.path.startswith("Pulumi.t.yaml")] == []
+    return str(caught.value).splitlines()
+
+
+def test_every_key_given_twice_is_refused_as_the_cli_does(tmp_path: Path) -> None:
+    text = "config:\n  a: {x: 1, x: 2}\n  b: [{<<: {q: 1}, y: 1, y: 2}]\n  a: 3\n"
+    assert refused(tmp_path, text) == [
+        'Pulumi.t.yaml:2: the key "x" is given twice',
+        "    keep one of them",
+        'Pulumi.t.yaml:3: the key "y" is given twice',
+        "    keep one of them",
+        'Pulumi.t.yaml:4: the key "a" is given twice',
+        "    keep one of them",
+    ]
+
+
+def test_keys_beside_config_that_nothing_reads_are_refused(tmp_path: Path) -> None:
+    assert refused(tmp_path, "confg:\n  a: 1\nquayside:capacity: {}\nencryptionsalt: x\n") == [
+        "Pulumi.t.yaml/confg: unknown key, which Pulumi would not read; did you mean `config`?",
+        "Pulumi.t.yaml/quayside:capacity: unknown key, which Pulumi would not read",
+        "    move it below config:, as `quayside:capacity` if it is quayside's",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- a\n", "should be a mapping with `config:`, got a list"),
+        ("hello\n", 'should be a mapping with `config:`, got the text "hello"'),
+        ("config: hello\n", 'config: should be a mapping, got the text "hello"'),
+    ],
+)
+def test_what_is_no_mapping_is_said_in_words(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: fx\n")
+    (tmp_path / "Pulumi.t.yaml").write_text(text)
+    with pytest.raises(RehearsalError) as caught:
+        read_stack(tmp_path, "t")
+    assert str(caught.value) == f"Pulumi.t.yaml: {said}"

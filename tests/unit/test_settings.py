@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -330,6 +331,13 @@ def test_one_wrong_key_of_a_service(keys: str, expected: str) -> None:
     assert found == [f"services/web/{expected}"]
 
 
+_AN_IMAGE = "should be an image such as registry.example.com/acme/web@sha256:…"
+_UPPER = (
+    f'the digest should be sha256: and 64 lower-case hexadecimal digits, got "{DIGEST.upper().replace("SHA", "sha")}"'
+    f"\n    write {DIGEST}"
+)
+
+
 @pytest.mark.parametrize(
     ("image", "expected"),
     [
@@ -337,7 +345,13 @@ def test_one_wrong_key_of_a_service(keys: str, expected: str) -> None:
             "Acme/Web:x y",
             'should be an image such as registry.example.com/acme/web@sha256:…, got "Acme/Web:x y"\n    repositories are lowercase',
         ),
-        ("web@sha256:1", 'should be an image whose digest is sha256: and 64 hexadecimal digits, got "web@sha256:1"'),
+        (
+            "web@sha256:1",
+            'the digest should be sha256: and 64 lower-case hexadecimal digits, got "sha256:1"\n    it has 1 digits',
+        ),
+        (f"web@{DIGEST.upper().replace('SHA', 'sha')}", _UPPER),
+        ("acme/Web", f'{_AN_IMAGE}, got "acme/Web"\n    repositories are lowercase: acme/web'),
+        ("", f'{_AN_IMAGE}, got ""'),
         (
             "https://x/y",
             'should be an image such as registry.example.com/acme/web@sha256:…, got "https://x/y"\n    leave the scheme out',
@@ -392,10 +406,13 @@ def test_wrong_images(image: str, expected: str) -> None:
             {"burst": {"droplets": 1}},
             "quayside:burst: is for fleets of hosts, and this stack is local\n    remove quayside:burst",
         ),
-        ({**FLEET, "domain": None}, "quayside:domain: is missing\n    pulumi config set quayside:domain example.com"),
+        (
+            {**FLEET, "domain": None},
+            "quayside:domain: is missing\n    pulumi config set quayside:domain example.com --stack dev",
+        ),
         (
             {**FLEET, "burst": {"services": ["wbe"]}},
-            'quayside:burst/services: no service "wbe"\n    did you mean "web"?',
+            'quayside:burst/services/0: no service "wbe"\n    did you mean "web"?',
         ),
         (
             {**FLEET, "capacity": {"hosts": {"count": 1, "type": "a", "skp": [1]}}},
@@ -484,7 +501,7 @@ def test_images_need_digests_outside_local() -> None:
 def test_nobody_uses_a_service_on_the_hosts_network() -> None:
     services = "services: {a: {image: x, network: host}, b: {image: x, uses: [a]}}"
     assert problems(services) == [
-        "services/b/uses: a is on network host, where nobody can use it\n    remove network: host from a"
+        "services/b/uses/0: a is on network host, where nobody can use it\n    remove network: host from a"
     ]
 
 
@@ -522,3 +539,174 @@ def test_the_documented_errors_are_the_real_ones() -> None:
             secrets=(),
         )
     assert str(caught.value) == shown[1]
+
+
+# --- what a first user wrote -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("written", ["no", "off", "0", '"no"', '"False"', "n"])
+def test_only_true_and_false_are_booleans(written: str) -> None:
+    (found,) = problems(f"services: {{web: {{image: x, read_only: {written}}}}}")
+    assert found.startswith("services/web/read_only: should be true or false, got ")
+    assert found.endswith("\n    write false")
+
+
+def test_true_and_false_as_pulumi_stores_them() -> None:
+    assert read("services: {}", {**AWS, "protect": "false"}).protect is False
+    assert read("services: {}", {**AWS, "protect": "true"}).protect is True
+    assert web("read_only: false").read_only is False
+
+
+def test_null_is_no_access_logs() -> None:
+    assert read("services: {}", {**AWS, "balancer": {"logs": None}}).balancer.logs is None
+    assert read("services: {}", {**AWS, "balancer": {"idle": None}}).balancer.idle == 60
+    (found,) = problems("services: {}", {**AWS, "balancer": {"logs": "none"}})
+    assert found.endswith('got "none"\n    write null for no logs')
+
+
+@pytest.mark.parametrize(
+    ("zone", "fix"),
+    [
+        ("Europe/Belrin", "\n    did you mean Europe/Berlin?"),
+        ("europe/berlin", "\n    did you mean Europe/Berlin?"),
+        ("Berlin", "\n    did you mean Europe/Berlin?"),
+        ("Nowhere/Atall/Xyz", ""),
+    ],
+)
+def test_time_zones_exist(zone: str, fix: str) -> None:
+    at = "services/web/replicas/schedule/0/timezone"
+    keys = f'replicas: {{min: 1, max: 2, schedule: [{{cron: "0 8 * * *", min: 1, timezone: {zone}}}]}}'
+    assert problems(f"services: {{web: {{image: x, {keys}}}}}") == [
+        f'{at}: should be a time zone such as Europe/Berlin, got "{zone}"{fix}'
+    ]
+
+
+def test_every_wrong_time_of_a_list_is_told() -> None:
+    wrong = ["60 8 * * *", "0 24 * * *", "0 8 32 * *", "0 8 * 13 *", "0 8 * * 8", "0 8 * * XXX", "daily", "0 8 * *"]
+    right = ["*/90 8 * * MON-FRI", "0 8 ? * 1,3-5", "0 8 L * ? *", "59 23 31 12 7"]
+    entries = [{"cron": cron, "min": 1} for cron in [*wrong, *right]]
+    found = problems(f"services: {{web: {{image: x, replicas: {{min: 1, max: 2, schedule: {json.dumps(entries)}}}}}}}")
+    assert [line.partition(":")[0] for line in found] == [
+        f"services/web/replicas/schedule/{number}/cron" for number in range(len(wrong))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (
+            {"capacity": {"zones": ["a"]}},
+            ["quayside:capacity/zones: should be 2 or 3 zones, got 1\n    name them by letter: [a, b]"],
+        ),
+        (
+            {"balancer": {"allow": ["nowhere"]}},
+            ['quayside:balancer/allow/0: should be a range of addresses such as 198.51.100.0/24, got "nowhere"'],
+        ),
+        (
+            {"balancer": {"allow": []}},
+            ["quayside:balancer/allow: should be a list with at least one item, got an empty list"],
+        ),
+    ],
+)
+def test_lists_with_too_few(config: dict[str, object], expected: list[str]) -> None:
+    assert problems("services: {}", {**AWS, **config}) == expected
+
+
+@pytest.mark.parametrize(("length", "bound"), [(4, "at least 10"), (201, "at most 200")])
+def test_text_that_is_too_short_or_too_long(length: int, bound: str) -> None:
+    keys = f'permissions: [{{actions: ["s3:GetObject"], reason: {"x" * length}}}]'
+    (found,) = problems(f"services: {{web: {{image: x@{DIGEST}, {keys}}}}}", AWS)
+    assert found.startswith(f"services/web/permissions/0/reason: should be {bound} characters, got {length}: ")
+
+
+@pytest.mark.parametrize("image", ["acme/Web", ""])
+def test_a_wrong_image_is_told_beside_a_stacks_digest(image: str) -> None:
+    found = problems(f'services: {{web: {{image: "{image}"}}}}', {"services": {"web": {"image": {"digest": DIGEST}}}})
+    assert [line.partition(" such")[0] for line in found] == ["services/web/image: should be an image"]
+
+
+def test_a_stacks_misspelt_service_is_no_new_one() -> None:
+    services = "services: {cache: {image: x}}"
+    stack = {"services": {"cachee": {"replicas": 2}, "other": {"image": {"digest": DIGEST}}, "own": {"image": "y"}}}
+    assert problems(services, stack) == [
+        "quayside:services/cachee: no such service; did you mean cache?",
+        "quayside:services/other: no such service\n    name it as services.yaml does, or give it an image, for a service "
+        "of this stack only",
+    ]
+
+
+def test_a_broken_services_file_adds_no_echoes() -> None:
+    stack = {"services": {"web": {"replicas": 2}}, "edge": {"http": 0}}
+    for text in ("servicez: {web: {image: x}}", "services: [", ""):
+        found = problems(text, stack)
+        assert len(found) == 2, found
+        assert found[1] == "quayside:edge/http: should be 1–65535, got 0"
+
+
+@pytest.mark.parametrize(
+    ("arn", "said"),
+    [
+        ("arn:aws:s3:eu-central-1:123456789012:secret:x", "the service should be secretsmanager or ssm"),
+        ("arn:aws:ssm:eu-central-1:12345:parameter/x", "the account should be 12 digits"),
+        (
+            "arn:aws:ssm:eu-central-1",
+            "the account should be 12 digits; it should end with secret:NAME or parameter/NAME",
+        ),
+    ],
+)
+def test_a_wrong_arn_of_a_secret_says_which_part(arn: str, said: str) -> None:
+    (found,) = problems(f"services: {{web: {{image: x, secrets: {{A: '{arn}'}}}}}}")
+    assert found.endswith(f"\n    {said}")
+
+
+def test_a_wrong_secret_says_the_command_for_this_stack() -> None:
+    (found,) = problems("services: {web: {image: x, secrets: {A: 'sk live'}}}")
+    assert "quayside:secrets.KEY VALUE --stack dev`" in found
+
+
+def test_ipv6_is_refused_where_the_network_has_none() -> None:
+    (found,) = problems(f"services: {{web: {{image: x@{DIGEST}, egress: [{{to: '::/0'}}]}}}}", AWS)
+    assert found.startswith("services/web/egress/0/to: should be a range of IPv4 addresses such as 0.0.0.0/0, got ")
+
+
+def test_true_as_a_key_was_on() -> None:
+    (found,) = problems("services: {web: {image: x}}", {"services": {"web": {True: "fargate"}}})
+    assert found.endswith("write on, if that is meant: YAML 1.1 reads it as true")
+    (found,) = problems("services: {web: {image: x}}", {"services": '{"web": {"true": "fargate"}}'})
+    assert found == 'services/web/true: unknown key; did you mean "on"?'
+
+
+def test_a_missing_secret_is_one_problem_for_all_who_name_it() -> None:
+    services = "services: {a: {image: x, secrets: {K: strip}}, b: {image: x, secrets: {L: strip, M: stripe}}, "
+    services += "c: {image: x, secrets: {L: strip}}}"
+    assert problems(services, secrets=("stripe",)) == [
+        'services/a/secrets/K: no secret "strip" in this stack; did you mean "stripe"? (services/b/secrets/L '
+        "and services/c/secrets/L name it, too)\n"
+        "    pulumi config set --secret --path secrets.strip VALUE --stack dev"
+    ]
+
+
+def test_one_time_twice_is_told_at_the_settings_path() -> None:
+    entries = [{"cron": cron, "min": 1} for cron in ("0 18 * * FRI", "0 8 * * *", "0 18 * * fri")]
+    found = problems(f"services: {{web: {{image: x, replicas: {{min: 1, max: 2, schedule: {json.dumps(entries)}}}}}}}")
+    assert found == [
+        'services/web/replicas/schedule/2/cron: "0 18 * * fri" (Etc/UTC) is the time of '
+        "services/web/replicas/schedule/0 already\n    keep one of the two"
+    ]
+
+
+def test_rules_between_the_keys_that_are_right_are_told_beside_those_that_are_wrong() -> None:
+    keys = "port: 0, memory: 512, routes: [x.test], sticky: 30d, canary: {image: y, share: 5}, rollout: {}"
+    found = problems(f"services: {{web: {{image: x@{DIGEST}, {keys}}}}}", AWS)
+    assert [line.partition(":")[0] for line in found] == [
+        "services/web/port",
+        "services/web/memory",
+        "services/web/canary",
+        "services/web/canary/image",
+        "services/web/sticky",
+    ]
+
+
+@pytest.mark.parametrize("wrong", ["port: 0, routes: ['{domain}']", "volume: data, user: root", "exec: 3", "sticky: 5"])
+def test_a_wrong_key_makes_no_other_one_wrong(wrong: str) -> None:
+    assert len(problems(f"services: {{web: {{image: x@{DIGEST}, {wrong}}}}}", AWS)) == 1

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
+from rehearsal.aws_models import regions
 from settings.capacity import AwsCapacity, Instances
 from settings.document import read_yaml
 from settings.parse import parse
 from settings.problems import ConfigError
 from settings.service import Rollout
 from settings.stack import Stack
+from settings.types import REGIONS
 
 DIGEST = f"sha256:{'a' * 64}"
 ACCOUNT = "123456789012"
@@ -101,7 +103,7 @@ LEAST = {"image": f"acme/web@{DIGEST}"}
 def test_an_instance_has_room_for_its_machine_image() -> None:
     capacity = {"instances": {"types": ["m7g.large"], "max": 4, "disk": "20GiB"}}
     assert problems({"web": LEAST}, {"capacity": capacity}) == [
-        "quayside:capacity/instances/disk: should be at least 30GiB, got 20480MiB\n    write 40GiB"
+        "quayside:capacity/instances/disk: should be at least 30GiB, got 20GiB\n    write 40GiB"
     ]
 
 
@@ -145,15 +147,15 @@ def test_what_aws_can_have(keys: str) -> None:
         ("ports: [{port: 22}]", "ports: is for fleets of hosts\n    remove ports; on aws use routes"),
         (
             "on: fargate, capabilities: [NET_RAW]",
-            "capabilities: should be none or SYS_PTRACE on fargate, got NET_RAW\n    remove NET_RAW, or on: fargate",
+            "capabilities/0: should be none or SYS_PTRACE on fargate, got NET_RAW\n    remove NET_RAW, or on: fargate",
         ),
         (
             "capabilities: [BPF]",
-            "capabilities: names BPF, which ECS cannot add\n    remove BPF; it cannot be had on aws",
+            "capabilities/0: names BPF, which ECS cannot add\n    remove BPF; it cannot be had on aws",
         ),
         (
             "on: fargate, drain: 3m",
-            "drain: should be at most 120s on fargate for a service without a route, got 180s\n    shorten it, or remove on: fargate: instances wait as long as it says",
+            "drain: should be at most 120s on fargate for a service without a route, got 3m\n    shorten it, or remove on: fargate: instances wait as long as it says",
         ),
         ("on: fargate, network: host", "network: cannot be host on fargate\n    remove network, or on: fargate"),
         ("on: fargate, network: bridge", "network: cannot be bridge on fargate\n    remove network, or on: fargate"),
@@ -164,9 +166,9 @@ def test_what_aws_can_have(keys: str) -> None:
         # requests
         (
             "port: 80, drain: 2h",
-            "drain: should be at most 1h on aws for a service with a route, got 7200s\n    write 1h",
+            "drain: should be at most 1h on aws for a service with a route, got 2h\n    write 1h",
         ),
-        ("port: 80, sticky: 8d", "sticky: should be at most 7d on aws, got 691200s\n    write 7d"),
+        ("port: 80, sticky: 8d", "sticky: should be at most 7d on aws, got 8d\n    write 7d"),
         (
             "port: 80, routes: [], sticky: 1h",
             "sticky: needs a public route on aws: the balancer does it\n    add a route, or remove sticky",
@@ -255,7 +257,7 @@ def test_what_aws_can_have(keys: str) -> None:
         ),
         (
             "health: {command: x, grace: 6m}",
-            "health/grace: should be 0s–300s on aws, got 360s\n    write 300s in the aws stack's file",
+            "health/grace: should be 0s–300s on aws, got 6m\n    write 300s in the aws stack's file",
         ),
         # what it keeps and reaches
         (
@@ -302,7 +304,7 @@ def test_ec2_needs_a_pool() -> None:
 def test_nobody_uses_or_is_used_where_tasks_share_a_group() -> None:
     services = {**web("uses: [db]"), "db": {"image": f"x@{DIGEST}", "network": "bridge"}}
     assert problems(services) == [
-        "services/web/uses: db is on network bridge, where it cannot tell its callers apart\n    remove network from db"
+        "services/web/uses/0: db is on network bridge, where it cannot tell its callers apart\n    remove network from db"
     ]
     services = {**web("uses: [db], network: host"), "db": {"image": f"x@{DIGEST}"}}
     assert problems(services) == [
@@ -373,11 +375,11 @@ HUB = {"upstream": "registry-1.docker.io", "username": "acme", "password": "stri
     [
         (
             {"balancer": {"certificates": [CERTIFICATE]}},
-            f"balancer/certificates: {CERTIFICATE} is in us-east-1, and this stack is in eu-central-1\n    name one of this region",
+            f"balancer/certificates/0: {CERTIFICATE} is in us-east-1, and this stack is in eu-central-1\n    name one of this region",
         ),
         (
             {"kms_keys": [KMS]},
-            f"kms_keys: {KMS} is in us-east-1, and this stack is in eu-central-1\n    name one of this region",
+            f"kms_keys/0: {KMS} is in us-east-1, and this stack is in eu-central-1\n    name one of this region",
         ),
         (
             {"balancer": {"allow": ["192.0.2.0/24", "2001:db8::/32"]}},
@@ -440,7 +442,7 @@ def test_hosts_outside_the_zone() -> None:
     config: dict[str, Any] = {"dns": {"provider": "route53"}}
     routes = "port: 80, routes: ['{domain}', '*.{domain}/a', 'shop.example.org/b']"
     assert problems(web(routes), config) == [
-        "services/web/routes: shop.example.org is outside the zone example.com, where its certificate cannot be proven\n    set quayside:dns: {provider: manual}, or name a certificate in quayside:balancer/certificates"
+        "services/web/routes/2: shop.example.org is outside the zone example.com, where its certificate cannot be proven\n    set quayside:dns: {provider: manual}, or name a certificate in quayside:balancer/certificates"
     ]
     certificate = CERTIFICATE.replace("us-east-1", "eu-central-1")
     assert read(web(routes), {**config, "balancer": {"certificates": [certificate]}})
@@ -486,3 +488,47 @@ def test_a_services_keys_that_only_aws_has(key: str, keys: str) -> None:
 def test_a_stacks_keys_that_only_aws_has(key: str, config: dict[str, Any]) -> None:
     expected = f"quayside:{key}: {ELSEWHERE}\n    remove quayside:{key}"
     assert problems(web(""), {"capacity": None, **LOCAL, **config}) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("region", "fix"),
+    [
+        ("eu-central-9", "\n    did you mean eu-central-2 or eu-central-1?"),
+        ("eu-central-1a", "\n    write eu-central-1"),
+        ("frankfurt", ""),
+    ],
+)
+def test_an_unknown_region_is_one_problem(region: str, fix: str) -> None:
+    arn = f"arn:aws:secretsmanager:eu-central-1:{ACCOUNT}:secret:x"
+    found = problems(
+        web(f"secrets: {{A: '{arn}', B: '{arn}'}}"),
+        {"kms_keys": [f"arn:aws:kms:eu-central-1:{ACCOUNT}:key/x"], "network": {"nat": "none"}},
+        region=region,
+    )
+    zone = ", not a zone" if region.endswith("a") else ""
+    at_region = [line for line in found if line.startswith("aws:region")]
+    assert at_region == [f'aws:region: should be a region of AWS such as eu-central-1{zone}, got "{region}"{fix}']
+    assert not [line for line in found if "stack is in" in line]
+
+
+def test_the_known_regions_are_botocores() -> None:
+    assert {region for region in regions() if "-iso" not in region} - {"eu-isoe-west-1"} == set(REGIONS)
+
+
+def test_a_missing_pool_is_one_problem() -> None:
+    image = f"acme/web@{DIGEST}"
+    found = problems({name: {"image": image} for name in "abc"}, {"capacity": None})
+    assert found == [
+        "quayside:capacity/instances: is missing, and these services run on: ec2: a, b, c\n"
+        "    set quayside:capacity: {instances: {types: [m7g.large], max: 4}}, or set on: fargate in each"
+    ]
+
+
+def test_a_misspelt_repository_of_our_own_is_asked_about() -> None:
+    registry = {"registry": {"repositories": ["acme/web"], "push": [ROLE]}}
+    service = {"web": {"image": f"acme/wbe@{DIGEST}"}}
+    assert problems(service, registry) == [
+        "services/web/image: acme/wbe is none of quayside:registry/repositories; did you mean acme/web?\n"
+        "    name it there, or write docker.io/acme/wbe if Docker Hub's is meant"
+    ]
+    read({"web": {"image": f"docker.io/acme/wbe@{DIGEST}"}, "db": {"image": f"redis@{DIGEST}"}}, registry)

@@ -100,7 +100,8 @@ def test_secrets_elsewhere_and_secrets_in_the_clear(tmp_path: Path) -> None:
     write(tmp_path, "services: {}")
     assert refusal(tmp_path, {"domain": "a.localhost"}, ("domain",)) == [
         "quayside:domain: holds a secret, which would make the whole plan unreadable\n"
-        "    pulumi config set --secret --path quayside:secrets.KEY VALUE, and name KEY under the service's `secrets`"
+        "    pulumi config set --secret --path quayside:secrets.KEY VALUE --stack dev, "
+        "and name KEY under the service's `secrets`"
     ]
     found = refusal(tmp_path, {"secrets": '{"stripe": "sk_live"}'})
     assert found[0].startswith("quayside:secrets: is written in plain text\n")
@@ -136,3 +137,39 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     write(root, "services: {web: {image: x, files: {/a: link}}}")
     (root / "link").symlink_to("/etc/hostname")
     assert refusal(root, {})[0].startswith("services/web/files/a/source: link leads out of the folder of services.yaml")
+
+
+def test_keys_that_nobody_would_read_are_told(tmp_path: Path) -> None:
+    write(tmp_path, "services: {}")
+    pulumi.runtime.set_mocks(Nothing(), project="shop", stack="dev")
+    set_all_config(
+        {
+            "quayside:cloud": "local",
+            "shop:capacity": "{}",
+            "shop:domian": "x.test",
+            "shop:colour": "blue",
+            "quaiside:edge": "{}",
+            "aws:regoin": "eu-central-1",
+            "aws:profile": "me",
+            "docker:host": "x",
+        },
+        [],
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path)
+    assert [str(problem) for problem in caught.value.problems] == [
+        'aws:regoin: unknown key; did you mean "aws:region"?',
+        "quaiside:edge: is in the namespace quaiside, where nothing reads it; did you mean "
+        '"quayside:edge"?\n    write quayside:edge',
+        "shop:capacity: is in the namespace shop, where nothing reads it; did you mean "
+        '"quayside:capacity"?\n    write quayside:capacity',
+        "shop:domian: is in the namespace shop, where nothing reads it; did you mean "
+        '"quayside:domain"?\n    write quayside:domain',
+    ]
+
+
+def test_secret_in_place_of_secure_is_told_without_the_value(tmp_path: Path) -> None:
+    write(tmp_path, "services: {}")
+    assert refusal(tmp_path, {"secrets": '{"stripe": {"secret": "v1:abc"}}'}) == [
+        "quayside:secrets/stripe: should be text, or secure: and what Pulumi sealed\n    write secure:"
+    ]

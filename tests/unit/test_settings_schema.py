@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,14 @@ def stack_file(config: dict[str, object]) -> dict[str, object]:
 @pytest.mark.parametrize("path", outputs(), ids=lambda path: path.name)
 def test_generated_files_are_current(path: Path) -> None:
     assert path.read_text() == outputs()[path], "run `make schema`"
+
+
+def test_defaults_are_written_as_people_write_them() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text()
+    assert "| `quayside:logs` | days, `30d` | `30d` |" in text
+    assert "| `disk` | `512MiB` | `40GiB` |" in text
+    for cell in re.findall(r"\| `([0-9][^`]*)` \|", text):
+        assert not re.fullmatch("[0-9]{5,}|[0-9]{3,}m|[0-9]{4,}MiB", cell), cell
 
 
 def test_the_designs_services_are_valid() -> None:
