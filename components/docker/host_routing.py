@@ -68,7 +68,8 @@ class FleetRouting(pulumi.ComponentResource):
         accepts = {host: self._accept(host, one) for host, one in args.hosts.items()}
         accepted = [accepts[host] for host in living]
         routes = {
-            host: self._step("route", host, one, accepts[host], one.config, accepted) for host, one in args.hosts.items()
+            host: self._step("route", host, one, accepts[host], one.config, accepted)
+            for host, one in args.hosts.items()
         }
         routed = [routes[host] for host in living]
         for host, one in args.hosts.items():

@@ -103,9 +103,7 @@ class MeshCertificates(pulumi.ComponentResource):
         return key, certificate
 
     def _key(self, name: str) -> tls.PrivateKey:
-        return tls.PrivateKey(
-            name, algorithm="ECDSA", ecdsa_curve="P256", opts=pulumi.ResourceOptions(parent=self)
-        )
+        return tls.PrivateKey(name, algorithm="ECDSA", ecdsa_curve="P256", opts=pulumi.ResourceOptions(parent=self))
 
 
 def _names(host: str, authorities: pulumi.Output[str], certificate: pulumi.Output[str]) -> pulumi.Output[Mesh]:

@@ -10,6 +10,7 @@ import pulumi_command as command
 
 from components.docker import scripts
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingArgs:
     config: pulumi.Input[str]

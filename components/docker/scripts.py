@@ -25,7 +25,11 @@ _ACCEPT = {
 }
 _ROUTE = {"QUAYSIDE_SWITCH": script(_COMMON, "switch", "drain")}
 _FORGET = {"QUAYSIDE_FORGET": script(_COMMON, "forget")}
-_FORGET_ALL = {**_FORGET, "QUAYSIDE_DRAIN": script(_COMMON, "retire", "drain"), "QUAYSIDE_TIDY": script(_COMMON, "tidy")}
+_FORGET_ALL = {
+    **_FORGET,
+    "QUAYSIDE_DRAIN": script(_COMMON, "retire", "drain"),
+    "QUAYSIDE_TIDY": script(_COMMON, "tidy"),
+}
 
 WHOLE: Mapping[str, str] = {**_ACCEPT, **_ROUTE, **_FORGET}
 """What runs inside the edge in a release on one host, which has no phases."""
