@@ -10,6 +10,7 @@ import pulumi_docker as docker
 
 from components.docker.labels import container_labels, network_labels, volume_labels
 from planning.edge import BOOTSTRAP, MASTER_PORT, PUBLIC_PORT
+from planning.hosts.plan import MESH_PORT, TLS_PORT
 from planning.names import EDGE, Naming
 from planning.subnets import Subnet
 
@@ -31,6 +32,10 @@ class EdgeArgs:
     """Address of the host."""
     memory: int
     """Hard limit in MiB."""
+    https: int | None = None
+    """Port of the host, where the edge has a visitors' certificate."""
+    mesh: bool = False
+    """Whether edges of other hosts reach it."""
 
 
 class Edge(pulumi.ComponentResource):
@@ -72,7 +77,10 @@ class Edge(pulumi.ComponentResource):
             command=[_START],
             envs=[f"BOOTSTRAP={BOOTSTRAP}"],
             networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name)],
-            ports=[docker.ContainerPortArgs(internal=PUBLIC_PORT, external=args.http, ip=args.address)],
+            ports=[
+                docker.ContainerPortArgs(internal=inner, external=outer, ip=args.address)
+                for inner, outer in _ports(args).items()
+            ],
             volumes=[docker.ContainerVolumeArgs(container_path="/var/lib/haproxy", volume_name=volume.name)],
             sysctls={
                 # It is in every service's network and must not be a way from one to another.
@@ -100,3 +108,13 @@ class Edge(pulumi.ComponentResource):
         self.container_name = container.name
         self.resource = container
         self.register_outputs({"container_name": self.container_name})
+
+
+def _ports(args: EdgeArgs) -> Mapping[int, int]:
+    """Port of the edge → port of the host."""
+    ports = {PUBLIC_PORT: args.http}
+    if args.https is not None:
+        ports[TLS_PORT] = args.https
+    if args.mesh:
+        ports[MESH_PORT] = MESH_PORT
+    return ports

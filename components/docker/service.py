@@ -47,7 +47,7 @@ class Service(pulumi.ComponentResource):
                     secrets=args.secrets,
                     files=files.get(slot.image, {}),
                     labels={
-                        **args.naming.labels(name, "canary" if slot.canary else "service", slot.name),
+                        **args.naming.labels(args.service.name, "canary" if slot.canary else "service", slot.name),
                         LABEL_URLS: " ".join(args.service.urls),
                     },
                 ),
