@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_docker as docker
@@ -25,12 +25,14 @@ class EdgeArgs:
     naming: Naming
     subnet: Subnet
     labels: Mapping[str, str]
-    http: int
-    """Port of the host."""
+    http: int | None
+    """Port of the host for visitors; None: none come here."""
     address: str
     """Address of the host."""
     memory: int
     """Hard limit in MiB."""
+    ports: Mapping[int, int] = field(default_factory=dict[int, int])
+    """More that is published: port of the edge → port of the host."""
 
 
 class Edge(pulumi.ComponentResource):
@@ -46,6 +48,7 @@ class Edge(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: EdgeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("quayside:docker:Edge", name, None, opts)
+        published = {**({} if args.http is None else {PUBLIC_PORT: args.http}), **args.ports}
         network = docker.Network(
             name,
             name=args.naming.edge_network,
@@ -72,7 +75,10 @@ class Edge(pulumi.ComponentResource):
             command=[_START],
             envs=[f"BOOTSTRAP={BOOTSTRAP}"],
             networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name)],
-            ports=[docker.ContainerPortArgs(internal=PUBLIC_PORT, external=args.http, ip=args.address)],
+            ports=[
+                docker.ContainerPortArgs(internal=internal, external=external, ip=args.address)
+                for internal, external in published.items()
+            ],
             volumes=[docker.ContainerVolumeArgs(container_path="/var/lib/haproxy", volume_name=volume.name)],
             sysctls={
                 # It is in every service's network and must not be a way from one to another.

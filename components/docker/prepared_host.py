@@ -22,7 +22,7 @@ _SCRIPT = (Path(__file__).parent / "prepare_host.sh").read_text()
 class PreparedHostArgs:
     host: str
     connection: Connection
-    script: str
+    script: pulumi.Input[str]
     """Shell script for the host, run by its root; may run any number of times. A preview shows its diff."""
     public_key: pulumi.Input[str]
     """`DeployKey.public_key`."""
