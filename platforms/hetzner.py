@@ -1,4 +1,4 @@
-"""Platform ``hetzner``: a fleet of Docker hosts, an edge on each. Servers that are made, given, or rented for a peak."""
+"""Platform ``hetzner``: a fleet of Docker hosts with an edge each; made, given, or rented for a peak."""
 
 from __future__ import annotations
 
@@ -15,21 +15,19 @@ from components.docker.network import Network, NetworkArgs
 from components.docker.prepared_host import PreparedHost, PreparedHostArgs
 from components.docker.service import Service, ServiceArgs
 from components.docker.stateful_service import StatefulService, StatefulServiceArgs
-from components.rules import Rule
-from planning.flows import Protocol
 from planning.hosts import tables
 from planning.hosts.edge import HostConfig
 from planning.hosts.fleet import fleet
 from planning.hosts.model import Fleet as Hosts
 from planning.hosts.model import FleetSecurity
 from planning.hosts.placement import place
-from planning.hosts.plan import MESH_PORT, TLS_PORT, FleetPlan, HostPlan, plan_hosts
+from planning.hosts.plan import FleetPlan, HostPlan, plan_hosts
 from planning.hosts.refusals import https, managed_tls, notes, refusals
-from planning.hosts.security import BALANCER, HEALTH_PORT, Addresses, admitted, security, who
+from planning.hosts.security import BALANCER, Addresses, admitted, security, who
 from planning.names import EDGE
 from planning.plan import ServicePlan
 from platforms.fleet_routing import HostSide, RoutingArgs, route_fleet
-from platforms.machines import Machine, script
+from platforms.machines import Machine, mesh_rules, rules_of, script
 from settings.load import Loaded
 from settings.problems import Problem
 from settings.stack import Stack
@@ -112,7 +110,10 @@ class Fleet(pulumi.ComponentResource):
             from platforms import hetzner_droplets
 
             first = next(name for name, host in hosts.hosts.items() if host.kind == "droplet")
-            rules = [*self._fixed_rules(first), *self._mesh_rules([first], addresses)]
+            rules = [
+                *rules_of(admitted(self._security, first, {})),
+                *mesh_rules(self._security, [first], addresses),
+            ]
             rented = hetzner_droplets.droplets(stack, hosts, self._security, rules, self._key, self._child)
             machines.update(rented)
             addresses.update({name: machine.address for name, machine in rented.items()})
@@ -120,7 +121,7 @@ class Fleet(pulumi.ComponentResource):
             from platforms import hetzner_servers
 
             names = [name for name, host in hosts.hosts.items() if host.kind == "created"]
-            hetzner_servers.mesh_firewall(stack, self._mesh_rules(names, addresses), self._child)
+            hetzner_servers.mesh_firewall(stack, mesh_rules(self._security, names, addresses), self._child)
         return {name: machines[name] for name in hosts.hosts}
 
     def _existing(self, name: str) -> Machine:
@@ -138,35 +139,6 @@ class Fleet(pulumi.ComponentResource):
                 )
             ),
         )
-
-    def _fixed_rules(self, host: str) -> Sequence[Rule]:
-        return [
-            Rule(protocol=one.protocol, first=one.first, last=one.last, sources=one.sources, why=one.why)
-            for one in admitted(self._security, host, {})
-        ]
-
-    def _mesh_rules(self, targets: Sequence[str], addresses: Mapping[str, pulumi.Output[str]]) -> Sequence[Rule]:
-        """What the plan lets hosts of the fleet reach on ``targets``, which are alike in this."""
-        members = self._security.members
-        sources: dict[tuple[Protocol, int, int], dict[str, None]] = {}
-        whys: dict[tuple[Protocol, int, int], dict[str, None]] = {}
-        for one in self._security.flows:
-            if one.source in members and set(targets) & set(members.get(one.target, ())):
-                key = (one.protocol, one.first, one.last)
-                others = [name for name in members[one.source] if [name] != list(targets)]
-                sources.setdefault(key, {}).update(dict.fromkeys(others))
-                whys.setdefault(key, {})[one.why] = None
-        return [
-            Rule(
-                protocol=key[0],
-                first=key[1],
-                last=key[2],
-                sources=[addresses[name] for name in found if name in addresses],
-                why="; ".join(whys[key]),
-            )
-            for key, found in sorted(sources.items())
-            if any(name in addresses for name in found)
-        ]
 
     # --- what is on a host -------------------------------------------------------------------------------------------
 
@@ -206,10 +178,6 @@ class Fleet(pulumi.ComponentResource):
             self._child,
         )
         component = DockerHost(name, machine, engine, self._child)
-        ports = {MESH_PORT: MESH_PORT}
-        if here.entry:
-            ports |= {TLS_PORT: stack.edge.https} if stack.edge.certificate is not None else {}
-            ports |= {HEALTH_PORT: HEALTH_PORT} if self._hosts.balancer is not None else {}
         edge = Edge(
             f"{name}-{EDGE}",
             EdgeArgs(
@@ -220,7 +188,10 @@ class Fleet(pulumi.ComponentResource):
                 http=stack.edge.http if here.entry else None,
                 address=stack.edge.address,
                 memory=stack.edge.memory // _MIB,
-                ports=ports,
+                https=stack.edge.https if here.entry and stack.edge.certificate is not None else None,
+                # Also on the only host, whose edge would be replaced when a second one joins it.
+                mesh=True,
+                health=here.entry and self._hosts.balancer is not None,
             ),
             pulumi.ResourceOptions(parent=component),
         )

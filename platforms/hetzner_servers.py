@@ -21,7 +21,7 @@ from planning.hosts.edge import HEALTH_PATH
 from planning.hosts.model import Fleet, FleetSecurity
 from planning.hosts.refusals import PRIVATE_RANGE, managed_tls
 from planning.hosts.security import HEALTH_PORT, admitted
-from platforms.machines import Machine, cloud_config
+from platforms.machines import Machine, cloud_config, rules_of
 from settings.capacity import HostCapacity
 from settings.stack import Stack
 
@@ -59,10 +59,7 @@ def servers(
         firewall = Firewall(
             name,
             FirewallArgs(
-                rules=[
-                    Rule(protocol=one.protocol, first=one.first, last=one.last, sources=one.sources, why=one.why)
-                    for one in admitted(security, name, {})
-                ],
+                rules=rules_of(admitted(security, name, {})),
                 labels=tags,
             ),
             child,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pulumi
 import pulumi_docker as docker
 
 from components.docker.labels import container_labels, network_labels, volume_labels
 from planning.edge import BOOTSTRAP, MASTER_PORT, PUBLIC_PORT
+from planning.hosts.plan import MESH_PORT, TLS_PORT
+from planning.hosts.security import HEALTH_PORT
 from planning.names import EDGE, Naming
 from planning.subnets import Subnet
 
@@ -31,8 +33,12 @@ class EdgeArgs:
     """Address of the host."""
     memory: int
     """Hard limit in MiB."""
-    ports: Mapping[int, int] = field(default_factory=dict[int, int])
-    """More that is published: port of the edge → port of the host."""
+    https: int | None = None
+    """Port of the host, where the edge has a visitors' certificate."""
+    mesh: bool = False
+    """Whether edges of other hosts reach it."""
+    health: bool = False
+    """Whether a balancer asks for its health."""
 
 
 class Edge(pulumi.ComponentResource):
@@ -48,7 +54,6 @@ class Edge(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: EdgeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("quayside:docker:Edge", name, None, opts)
-        published = {**({} if args.http is None else {PUBLIC_PORT: args.http}), **args.ports}
         network = docker.Network(
             name,
             name=args.naming.edge_network,
@@ -77,7 +82,7 @@ class Edge(pulumi.ComponentResource):
             networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name)],
             ports=[
                 docker.ContainerPortArgs(internal=internal, external=external, ip=args.address)
-                for internal, external in published.items()
+                for internal, external in _ports(args).items()
             ],
             volumes=[docker.ContainerVolumeArgs(container_path="/var/lib/haproxy", volume_name=volume.name)],
             sysctls={
@@ -106,3 +111,15 @@ class Edge(pulumi.ComponentResource):
         self.container_name = container.name
         self.resource = container
         self.register_outputs({"container_name": self.container_name})
+
+
+def _ports(args: EdgeArgs) -> Mapping[int, int]:
+    """Port of the edge → port of the host."""
+    ports = {} if args.http is None else {PUBLIC_PORT: args.http}
+    if args.https is not None:
+        ports[TLS_PORT] = args.https
+    if args.mesh:
+        ports[MESH_PORT] = MESH_PORT
+    if args.health:
+        ports[HEALTH_PORT] = HEALTH_PORT
+    return ports

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from planning.clouds import BALANCER_TYPES, LOCATIONS, REGIONS
-from planning.hosts.fleet import BURST, CAPACITY, EXISTING, HOSTS
+from planning.hosts.fleet import BURST, CAPACITY, HOSTS
 from planning.hosts.model import Fleet
 from planning.routes import table
 from settings.problems import Problem
@@ -30,14 +30,9 @@ def notes(stack: Stack, fleet: Fleet) -> Sequence[str]:
     """What works, and is probably not what was meant."""
     found: list[str] = []
     if not https(stack, fleet) and table(stack.services, stack.domain):
-        way = (
-            "dns.provider: hetzner behind a balancer"
-            if fleet.balancer
-            else "capacity.balancer with dns.provider: hetzner"
-        )
         found.append(
-            "visitors come by plain HTTP: set quayside:edge/certificate to a certificate of your own, or "
-            f"{way}; certificates by DNS-01 are not there yet"
+            "visitors come by plain HTTP: set quayside:edge/certificate to a certificate of your own, or have Hetzner "
+            "manage one, by capacity.balancer with dns.provider: hetzner; certificates by DNS-01 are not built yet"
         )
     return found
 
@@ -83,9 +78,6 @@ def _machines(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
         yield Problem(
             f"{CAPACITY}/balancer/type", f"should be one of {', '.join(BALANCER_TYPES)}, got {fleet.balancer}"
         )
-    for host in fleet.hosts.values():
-        if host.down and host.kind == "existing" and not host.host_key:
-            yield Problem(EXISTING, f"{host.name} has no host_key")
 
 
 def _registry(stack: Stack) -> Iterator[Problem]:
@@ -102,8 +94,6 @@ def _visitors(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
         for key, port, seen in (("http", stack.edge.http, 80), ("https", stack.edge.https, 443)):
             if port != seen:
                 yield Problem(f"quayside:edge/{key}", f"should be {seen} behind a balancer, got {port}", "remove it")
-    elif managed_tls(stack, fleet):
-        yield Problem("quayside:dns/provider", "cannot have a certificate managed without a balancer")
     zone = stack.dns.zone or stack.domain
     if stack.dns.provider == "manual":
         return
@@ -122,6 +112,6 @@ def _services(stack: Stack) -> Iterator[Problem]:
         if service.ports and service.network != "host" and service.volume is None:
             yield Problem(
                 f"services/{name}/ports",
-                "is not built yet for a stateless service in a network of its own: two of a release would want one port",
+                "is not built yet for a service without volume on a network of its own: a release has two at once",
                 "set network: host, or give it a route; a service with a volume may have ports",
             )

@@ -1,0 +1,42 @@
+"""The shell scripts of a release, as the environment variables they find each other by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent
+
+
+def script(*names: str) -> str:
+    return "".join((_FOLDER / f"{name}.sh").read_text() for name in names)
+
+
+REACH = script("reach")
+RELEASE = script("release")
+LEAVE = script("leave")
+
+_COMMON = "edge_common"
+_FILES = {"QUAYSIDE_FILES": script(_COMMON, "files")}
+_ACCEPT = {
+    "QUAYSIDE_ACCEPT": script(_COMMON, "accept"),
+    "QUAYSIDE_GATE": script(_COMMON, "gate"),
+    "QUAYSIDE_RESTORE": script(_COMMON, "restore"),
+}
+_ROUTE = {"QUAYSIDE_SWITCH": script(_COMMON, "switch", "drain")}
+_FORGET = {"QUAYSIDE_FORGET": script(_COMMON, "forget")}
+_FORGET_ALL = {
+    **_FORGET,
+    "QUAYSIDE_DRAIN": script(_COMMON, "retire", "drain"),
+    "QUAYSIDE_TIDY": script(_COMMON, "tidy"),
+}
+
+WHOLE: Mapping[str, str] = {**_ACCEPT, **_ROUTE, **_FORGET}
+"""What runs inside the edge in a release on one host, which has no phases."""
+PHASES: Mapping[str, Mapping[str, str]] = {
+    "files": _FILES,
+    "accept": _ACCEPT,
+    "route": _ROUTE,
+    "forget": _FORGET_ALL,
+}
+"""The same in each phase of a fleet's release."""
