@@ -1,19 +1,28 @@
 # One release on one host: join, accept, gate, switch, drain, leave. Reads the edge's whole configuration on stdin.
+# Hosts of a fleet wait for each other between accept, route and forget: QUAYSIDE_PHASE says which, QUAYSIDE_HOST where.
 # It runs where Pulumi runs and speaks to the host's engine by the docker CLI; the part that needs the edge's own
-# network runs inside the edge (accept.sh, switch.sh, forget.sh, restore.sh). When it fails before the switch, nothing old has been touched.
+# network runs inside the edge (accept.sh, gate.sh and those named after them). When it fails before the switch, nothing old has been touched.
 # shellcheck disable=SC2016 # what `owner` is given expands inside the edge
 set -eu
 
 config=$(cat)
+phase=${QUAYSIDE_PHASE:-all}
+on=${QUAYSIDE_HOST:+ on $QUAYSIDE_HOST}
+in_phase() { [ "$phase" = all ] || [ "$phase" = "$1" ]; }
 directives() { printf '%s\n' "$config" | sed -n "s/^#: $1 //p"; }
-fail() { printf '%s\n' "$*" >&2; exit 1; }
-in_edge() { docker exec -i -e QUAYSIDE_RUN="$run" "$QUAYSIDE_EDGE" sh -c "$1"; }
+fail() { printf '%s\n' "${QUAYSIDE_HOST:+$QUAYSIDE_HOST: }$*" >&2; exit 1; }
+in_edge() { docker exec -i -e QUAYSIDE_RUN="$run" -e QUAYSIDE_PHASE="$phase" "$QUAYSIDE_EDGE" sh -c "$1"; }
 # The run that came last owns the edge: every script of an older one that is still at work notices, and stops.
 owner() { in_edge "cd /var/lib/haproxy && exec 8>owner.lock && flock 8 && $1" </dev/null; }
 
 docker inspect "$QUAYSIDE_EDGE" >/dev/null 2>&1 || fail "the edge's container $QUAYSIDE_EDGE is gone; run \`pulumi refresh\`, then up again"
 run=$$-$(date +%s)
 owner 'echo "$QUAYSIDE_RUN" >owner'
+
+if [ "$phase" = files ]; then
+    problem=$(printf '%s\n' "$config" | in_edge "$QUAYSIDE_FILES" 2>&1) || fail "the edge's files: $problem"
+    exit 0
+fi
 
 joined() {
     docker inspect -f '{{range $name, $it := .NetworkSettings.Networks}}{{$name}} {{$it.IPAddress}} {{if $it.IPAMConfig}}{{$it.IPAMConfig.IPv4Address}}{{end}}
@@ -43,6 +52,8 @@ leave() { # networks
 # command does not run again. Where a later release has taken over, all of that is its own affair.
 undo() {
     [ "$1" != 0 ] || return 0
+    # Later, other hosts may send here already.
+    in_phase accept || return 0
     owner '[ "$(cat owner)" = "$QUAYSIDE_RUN" ] && echo "$QUAYSIDE_RUN-undone" >owner' || return 0
     run=$run-undone
     needed=$(in_edge "$QUAYSIDE_RESTORE" </dev/null) || return 0
@@ -50,6 +61,49 @@ undo() {
 }
 trap 'undo $?' EXIT
 trap 'exit 130' INT TERM
+
+running=$(docker exec "$QUAYSIDE_EDGE" cat /var/lib/haproxy/haproxy.cfg 2>/dev/null | sed -n 's/^#: server //p' || true)
+is_new() { ! printf '%s\n' "$running" | awk -v c="$1" -v i="$2" '$3 == c && $4 == i { found = 1 } END { exit !found }'; }
+state_of() { docker inspect -f '{{.State.Status}} {{.RestartCount}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}' "$1" 2>/dev/null || echo "gone 0 none"; }
+health_of() { docker inspect -f '{{if .State.Health}}{{range .State.Health.Log}}{{.ExitCode}} {{.Output}}
+{{end}}{{end}}' "$1" 2>/dev/null | sed '/^$/d' | tail -n 1; }
+
+report() { # service slot container id answer
+    printf 'release of "%s" stopped%s: replica %s did not become healthy\n' "$1" "$on" "$2" >&2
+    printf '  health: %s\n' "$5" >&2
+    docker inspect -f '  container: {{.State.Status}}, restarted {{.RestartCount}} times, last exit code {{.State.ExitCode}}' "$3" >&2 2>/dev/null || true
+    if ! printf '%s\n' "$running" | awk -v s="$1" '$1 == s { found = 1 } END { exit !found }'; then
+        echo "  it is new here: no older version of it serves" >&2
+    elif [ "$4" = - ]; then
+        echo "  the old version serves on" >&2
+    else
+        echo "  a service with a volume stops before its successor starts: it is down until this is mended" >&2
+    fi
+    printf '  last log lines of %s:\n' "$3" >&2
+    docker logs --tail 15 "$3" 2>&1 | sed 's/^/    | /' >&2 || true
+}
+
+# Prints what the script said, or tells what failed, a line a replica.
+carry_out() { # script
+    status=0
+    verdict=$(printf '%s\n' "$config" | in_edge "$1") || status=$?
+    [ "$status" != 0 ] || return 0
+    printf '%s\n' "$verdict" | while IFS= read -r line; do
+        case $line in
+            "unhealthy "*)
+                read -r _word service slot container id answer <<EOF
+$line
+EOF
+                report "$service" "$slot" "$container" "$id" "$answer"
+                ;;
+            *) printf '%s\n' "${QUAYSIDE_HOST:+$QUAYSIDE_HOST: }$line" >&2 ;;
+        esac
+    done
+    exit 1
+}
+said() { printf '%s\n' "$verdict" | grep -v '^retired ' || true; }
+
+if in_phase accept; then
 
 join
 
@@ -64,27 +118,6 @@ done
 accepted=$(printf '%s\n' "$config" | in_edge "$QUAYSIDE_ACCEPT") || fail "$accepted"
 
 # Gate, for what only the engine can tell: a Docker health check or, without one, running and not restarted.
-running=$(docker exec "$QUAYSIDE_EDGE" cat /var/lib/haproxy/haproxy.cfg 2>/dev/null | sed -n 's/^#: server //p' || true)
-is_new() { ! printf '%s\n' "$running" | awk -v c="$1" -v i="$2" '$3 == c && $4 == i { found = 1 } END { exit !found }'; }
-state_of() { docker inspect -f '{{.State.Status}} {{.RestartCount}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}' "$1" 2>/dev/null || echo "gone 0 none"; }
-health_of() { docker inspect -f '{{if .State.Health}}{{range .State.Health.Log}}{{.ExitCode}} {{.Output}}
-{{end}}{{end}}' "$1" 2>/dev/null | sed '/^$/d' | tail -n 1; }
-
-report() { # service slot container id answer
-    printf 'release of "%s" stopped: replica %s did not become healthy\n' "$1" "$2" >&2
-    printf '  health: %s\n' "$5" >&2
-    docker inspect -f '  container: {{.State.Status}}, restarted {{.RestartCount}} times, last exit code {{.State.ExitCode}}' "$3" >&2 2>/dev/null || true
-    if ! printf '%s\n' "$running" | awk -v s="$1" '$1 == s { found = 1 } END { exit !found }'; then
-        echo "  it is new here: no older version of it serves" >&2
-    elif [ "$4" = - ]; then
-        echo "  the old version serves on" >&2
-    else
-        echo "  a service with a volume stops before its successor starts: it is down until this is mended" >&2
-    fi
-    printf '  last log lines of %s:\n' "$3" >&2
-    docker logs --tail 15 "$3" 2>&1 | sed 's/^/    | /' >&2 || true
-}
-
 # A container without a health check must run for a moment, so that one that crashes at start is not let through. Not for
 # its whole `grace`: that is how long we wait for an unhealthy one, and every good release would take as long.
 settle=5
@@ -117,25 +150,23 @@ EOF
 # A run that gave up may have left a network after we found it joined.
 join
 
-# Gate by health path, switch, drain: inside the edge. It prints what failed, a line a replica.
-status=0
-verdict=$(printf '%s\n' "$config" | in_edge "$QUAYSIDE_SWITCH") || status=$?
-if [ "$status" != 0 ]; then
-    printf '%s\n' "$verdict" | while IFS= read -r line; do
-        case $line in
-            "unhealthy "*)
-                read -r _word service slot container id answer <<EOF
-$line
-EOF
-                report "$service" "$slot" "$container" "$id" "$answer"
-                ;;
-            *) printf '%s\n' "$line" >&2 ;;
-        esac
-    done
-    exit 1
-fi
-printf '%s\n' "$verdict" | grep -v '^retired ' || true
+# Gate by health path, inside the edge.
+carry_out "$QUAYSIDE_GATE"
 
+fi
+if in_phase route; then
+
+[ "$phase" = all ] || join
+carry_out "$QUAYSIDE_SWITCH"
+said
+
+fi
+if in_phase forget; then
+
+if [ "$phase" = forget ]; then
+    carry_out "$QUAYSIDE_DRAIN"
+    said
+fi
 # Names that only old containers use go when those have ended, so they end here and not by the engine, which would come
 # only after us. What they still ask for while they shut down is answered.
 if printf '%s\n' "$verdict" | grep -q '^retired '; then
@@ -151,3 +182,8 @@ if printf '%s\n' "$verdict" | grep -q '^retired '; then
 fi
 
 leave "$(directives network)"
+[ "$phase" = all ] || carry_out "$QUAYSIDE_TIDY"
+
+fi
+# What waits for this step runs again when it has.
+[ "$phase" = all ] || echo "$phase $run"

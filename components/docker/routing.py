@@ -4,27 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pulumi
 import pulumi_command as command
 
-_SCRIPTS = Path(__file__).parent
-
-
-def _script(name: str) -> str:
-    return (_SCRIPTS / name).read_text()
-
-
-_COMMON = _script("edge_common.sh")
-_ENVIRONMENT = {
-    "QUAYSIDE_RELEASE": _script("release.sh"),
-    "QUAYSIDE_LEAVE": _script("leave.sh"),
-    "QUAYSIDE_ACCEPT": _COMMON + _script("accept.sh"),
-    "QUAYSIDE_SWITCH": _COMMON + _script("switch.sh"),
-    "QUAYSIDE_FORGET": _COMMON + _script("forget.sh"),
-    "QUAYSIDE_RESTORE": _COMMON + _script("restore.sh"),
-}
+from components.docker import scripts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +51,9 @@ class Routing(pulumi.ComponentResource):
                 "QUAYSIDE_EDGE": args.edge_name,
                 "QUAYSIDE_EDGE_ID": args.edge_id,
                 "QUAYSIDE_PREFIX": args.network_prefix,
-                **_ENVIRONMENT,
+                "QUAYSIDE_RELEASE": scripts.RELEASE,
+                "QUAYSIDE_LEAVE": scripts.LEAVE,
+                **scripts.WHOLE,
             },
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(depends_on), delete_before_replace=True),
         )

@@ -52,6 +52,7 @@ class _BadAnswerError(Exception):
 
 @dataclass(slots=True)
 class _Load:
+    address: str
     port: int
     host: str
     pause: float
@@ -69,7 +70,7 @@ class _Load:
             try:
                 async with asyncio.timeout(TIMEOUT):
                     if connection is None:
-                        connection = await asyncio.open_connection(ADDRESS, self.port)
+                        connection = await asyncio.open_connection(self.address, self.port)
                     keep = await self._exchange(*connection, path, keep=kind == "keep-alive")
             except (OSError, EOFError, ValueError, TimeoutError, _BadAnswerError) as error:
                 self._failed(kind, error, time.monotonic() - began)
@@ -107,11 +108,11 @@ class _Load:
 
 
 async def _main(options: argparse.Namespace) -> Report:
-    load = _Load(options.port, options.host, options.pause)
+    load = _Load(options.address, options.port, options.host, options.pause)
     clients = [
-        *(load.client("keep-alive", "/") for _ in range(options.keep_alive)),
-        *(load.client("close", "/") for _ in range(options.close)),
-        *(load.client("waiting", "/?wait=2") for _ in range(options.waiting)),
+        *(load.client("keep-alive", options.path) for _ in range(options.keep_alive)),
+        *(load.client("close", options.path) for _ in range(options.close)),
+        *(load.client("waiting", f"{options.path}?wait=2") for _ in range(options.waiting)),
     ]
     tasks = [asyncio.create_task(client) for client in clients]
     with suppress(TimeoutError):
@@ -127,12 +128,22 @@ class Running:
     """The generator as a process of its own: ``with Running(port, host) as load: …``, then ``load.report``."""
 
     def __init__(
-        self, port: int, host: str, *, keep_alive: int = 32, close: int = 28, waiting: int = 4, pause: float = 0.02
+        self,
+        port: int,
+        host: str,
+        *,
+        keep_alive: int = 32,
+        close: int = 28,
+        waiting: int = 4,
+        pause: float = 0.02,
+        address: str = ADDRESS,
+        path: str = "/",
     ) -> None:
         self.report = Report()
         self._command = [
             sys.executable,
             str(Path(__file__)),
+            *("--address", address, "--path", path),
             *("--port", str(port), "--host", host, "--pause", str(pause)),
             *("--keep-alive", str(keep_alive), "--close", str(close), "--waiting", str(waiting)),
         ]
@@ -153,8 +164,10 @@ class Running:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--address", default=ADDRESS)
+    parser.add_argument("--path", default="/")
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--host", required=True, help="the Host header; connections only ever go to 127.0.0.1")
+    parser.add_argument("--host", required=True, help="the Host header; connections only ever go to --address")
     parser.add_argument("--keep-alive", type=int, default=32)
     parser.add_argument("--close", type=int, default=28)
     parser.add_argument("--waiting", type=int, default=4)

@@ -1,0 +1,107 @@
+"""The program that test_fleet_release.py deploys: components of a fleet, without a platform. It reads fleet.json."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pulumi
+
+from components.docker.connection import Connection, ConnectionArgs, Engine, EngineArgs
+from components.docker.edge import Edge, EdgeArgs
+from components.docker.host_routing import FleetRouting, FleetRoutingArgs, HostRoutingArgs
+from components.docker.mesh import MeshCertificates, MeshCertificatesArgs
+from components.docker.network import Network, NetworkArgs
+from components.docker.service import Service, ServiceArgs
+from components.docker.stateful_service import StatefulService, StatefulServiceArgs
+from planning.hosts.certificates import certificates
+from planning.hosts.edge import HostConfig, render_host
+from planning.hosts.gateway import Mesh
+from planning.hosts.plan import FleetPlan, plan_hosts
+from planning.names import EDGE
+from tests import mesh
+
+
+def main() -> None:
+    given = json.loads(Path("fleet.json").read_text())
+    hosts = [mesh.host(name, down=one.get("down", False)) for name, one in given["hosts"].items()]
+    where = {slot: (at[0], at[1]) for slot, at in given["where"].items()}
+    stranded = {host: tuple(slots) for host, slots in given.get("stranded", {}).items()}
+    planned = plan_hosts(mesh.stack(given["services"]), {}, mesh.fleet(*hosts), mesh.placed(where, stranded=stranded))
+    known = MeshCertificates(
+        "mesh",
+        MeshCertificatesArgs(
+            certificates=certificates(planned.naming, planned.hosts, date.fromisoformat(given["today"]))
+        ),
+    )
+    addresses = {name: one["address"] for name, one in given["hosts"].items()}
+    routing = {name: _host(planned, name, given["hosts"][name], addresses, known) for name in planned.hosts}
+    FleetRouting("routing", FleetRoutingArgs(hosts=routing, network_prefix=planned.naming.prefix))
+
+
+def _host(
+    planned: FleetPlan, name: str, given: dict[str, Any], addresses: dict[str, str], known: MeshCertificates
+) -> HostRoutingArgs:
+    here, naming = planned.hosts[name], planned.naming
+    connection = Connection(
+        ConnectionArgs(address=given["address"], host_key=given["host_key"], identity=given["identity"])
+    )
+    engine = Engine(name, EngineArgs(connection=connection, registries={}))
+    opts = pulumi.ResourceOptions(provider=engine.provider)
+    edge = Edge(
+        f"{name}-{EDGE}",
+        EdgeArgs(
+            image="haproxy:3.2-alpine",
+            naming=naming,
+            subnet=here.edge_subnet,
+            labels=naming.labels(EDGE, EDGE),
+            http=80,
+            address="0.0.0.0",
+            memory=256,
+            mesh=True,
+        ),
+        opts,
+    )
+    made: list[Service | StatefulService] = []
+    for service in here.services.values():
+        assert service.subnet is not None
+        network = Network(
+            f"{name}-{service.name}",
+            NetworkArgs(
+                network_name=naming.network(service.name),
+                cidr=service.subnet.cidr,
+                gateway=service.subnet.gateway,
+                containers=service.subnet.containers,
+                labels=naming.labels(service.name, "network"),
+            ),
+            opts,
+        ).network_name
+        if service.stateful:
+            args = StatefulServiceArgs(service=service, naming=naming, network=network, secrets={})
+            made.append(StatefulService(service.name, args, opts))
+        else:
+            plain = ServiceArgs(service=service, naming=naming, network=network, secrets={})
+            made.append(Service(f"{name}-{service.name}", plain, opts))
+    containers = {slot: container for one in made for slot, container in one.containers.items()}
+    ids = {slot: number for one in made if isinstance(one, StatefulService) for slot, number in one.ids.items()}
+
+    def render(values: list[Any]) -> str:
+        names: Mesh = values[2]
+        return render_host(planned, name, HostConfig(), values[0], values[1], addresses, names)
+
+    return HostRoutingArgs(
+        connection=connection,
+        config=pulumi.Output.all(
+            pulumi.Output.from_input(containers), pulumi.Output.from_input(ids), known.names[name]
+        ).apply(render),
+        files=known.files(name),
+        edge_name=edge.container_name,
+        edge_id=edge.container_id,
+        containers=[edge.resource, *(resource for one in made for resource in one.resources)],
+        down=given.get("down", False),
+    )
+
+
+main()

@@ -1,0 +1,485 @@
+"""Releases on three Docker hosts: each reached over ssh, their edges joined by mutual TLS."""
+
+from __future__ import annotations
+
+import copy
+import http.client
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planning.hosts.gateway import FILES
+from planning.hosts.plan import MESH_PORT
+from rehearsal import destroy
+from tests.hosts.fleet import Fleet, Host
+from tests.hosts.load import Running
+from tests.hosts.shop import IMAGES, PYTHON, ROOT, Run
+from tests.mesh import Authority
+
+pytestmark = pytest.mark.docker
+
+NAMES = ("host1", "host2", "host3")
+EDGE = "shop-fleet-edge"
+PUBLIC = "web.example.test"
+MARKER = "plainly-to-be-read"
+APP = """
+import http.server, json, os, socket, time, urllib.request
+from urllib.parse import parse_qsl, urlsplit
+
+VERSION, SLOT = os.environ["VERSION"], socket.gethostname()
+
+def fetch(url, body=None):
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError as error:
+        return 0, str(error)
+
+def ping(host, port):
+    try:
+        with socket.create_connection((host, int(port)), 1) as connection:
+            connection.settimeout(1)
+            connection.sendall(b"PING\\r\\n")
+            return connection.recv(64).decode()
+    except OSError as error:
+        return ""
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_GET(self):
+        parts = urlsplit(self.path)
+        query = dict(parse_qsl(parts.query))
+        sent = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        status, answer = 200, {"version": VERSION, "name": SLOT, "sent": sent}
+        if parts.path == "/healthz" and os.environ.get("FAIL"):
+            status = 503
+        elif parts.path == "/via":
+            status, said = fetch("http://api/?wait=" + query.get("wait", "0"), sent.encode() or None)
+            answer["api"] = json.loads(said) if status == 200 else said
+            answer["version"] = answer["api"]["version"] if status == 200 else ""
+        elif parts.path == "/fetch":
+            answer["fetched"] = fetch(query["url"])
+        elif parts.path == "/tcp":
+            answer["answer"] = ping(query["host"], query["port"])
+        elif "wait" in query:
+            time.sleep(float(query["wait"]))
+        body = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+    def log_message(self, *args):
+        pass
+
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 256
+
+Server(("0.0.0.0", 8000), Handler).serve_forever()
+"""
+
+
+def app(version: str, **more: Any) -> dict[str, Any]:
+    return {
+        "image": PYTHON,
+        "command": ["python3", "-u", "-c", APP],
+        "user": "nobody",
+        "port": 8000,
+        "memory": "96MiB",
+        "health": {"path": "/healthz", "grace": "20s"},
+        "drain": "10s",
+        "env": {"VERSION": version},
+        **more,
+    }
+
+
+def shop() -> dict[str, Any]:
+    return {
+        "web": app("1", routes=["web.{domain}"], uses=["api"], replicas=2),
+        "api": app("1", uses=["session"]),
+        "session": {
+            "image": IMAGES[1],
+            "command": ["redis-server", "--dir", "/data"],
+            "user": "redis",
+            "port": 6379,
+            "protocol": "tcp",
+            "memory": "64MiB",
+            "volume": "/data",
+            "place": "host2",
+            "health": {"command": ["redis-cli", "ping"], "interval": "1s"},
+        },
+        # It declares nothing: one on the host of the Redis, one on another.
+        "stranger": app("1", routes=["stranger.{domain}"], replicas=2),
+    }
+
+
+WHERE = {
+    "web-1": ("web", "host1"),
+    "web-2": ("web", "host2"),
+    "api-1": ("api", "host3"),
+    "session-1": ("session", "host2"),
+    "stranger-1": ("stranger", "host2"),
+    "stranger-2": ("stranger", "host1"),
+}
+
+
+class Release:
+    """A project that deploys fleet_program.py."""
+
+    def __init__(self, root: Path, fleet: Fleet) -> None:
+        self.root, self.fleet = root, fleet
+        self.services = shop()
+        self.given: dict[str, Any] = {
+            "today": datetime.now(UTC).date().isoformat(),
+            "where": dict(WHERE),
+            "hosts": {
+                name: {
+                    "address": fleet[name].address,
+                    "host_key": fleet[name].host_key,
+                    "identity": str(fleet.identity),
+                }
+                for name in NAMES
+            },
+        }
+        (root / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")
+        (root / "Pulumi.fleet.yaml").write_text("config: {}\n")
+        shutil.copy(Path(__file__).parent / "fleet_program.py", root / "__main__.py")
+        self.environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "300"}
+
+    def start(self) -> subprocess.Popen[str]:
+        (self.root / "fleet.json").write_text(json.dumps({**self.given, "services": self.services}))
+        return subprocess.Popen(
+            [sys.executable, "-m", "rehearsal", "fleet", "--apply"],
+            cwd=self.root,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self) -> Run:
+        began = time.monotonic()
+        process = self.start()
+        output, _ = process.communicate(timeout=240)
+        return Run(process.returncode, output, time.monotonic() - began)
+
+    def up(self) -> Run:
+        done = self.run()
+        assert done.code == 0, done.output
+        return done
+
+    def refused(self) -> str:
+        done = self.run()
+        assert done.code == 1, done.output
+        assert "Traceback" not in done.output, done.output
+        return done.output
+
+    def served(self, host: str) -> str:
+        return self.fleet[host].docker("exec", EDGE, "cat", "/var/lib/haproxy/haproxy.cfg")
+
+    def running(self, host: str) -> set[str]:
+        return set(self.fleet[host].docker("ps", "-q", "--no-trunc").split())
+
+    def state(self) -> dict[str, Any]:
+        """What serves: every host's configuration, the edge's networks and its files."""
+        return {
+            name: (
+                self.served(name),
+                self.fleet[name].docker(
+                    "inspect", "-f", "{{range $n, $_ := .NetworkSettings.Networks}}{{$n}} {{end}}", EDGE
+                ),
+            )
+            for name in NAMES
+        }
+
+    def get(self, host: str, path: str = "/", *, service: str = "web", body: str | None = None) -> dict[str, Any]:
+        connection = http.client.HTTPConnection(self.fleet[host].address, 80, timeout=10)
+        connection.request("POST" if body else "GET", path, body, {"Host": f"{service}.example.test"})
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        assert answer.status == 200, (answer.status, text)
+        return json.loads(text)
+
+
+@pytest.fixture(scope="module")
+def release(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
+    made = Release(tmp_path_factory.mktemp("fleet"), fleet)
+    os.environ.setdefault("PULUMI_CONFIG_PASSPHRASE", "open sesame")
+    made.environment["PULUMI_CONFIG_PASSPHRASE"] = os.environ["PULUMI_CONFIG_PASSPHRASE"]
+    try:
+        done = made.up()
+        print(f"first deployment: {done.seconds:.1f} s")
+        yield made
+    finally:
+        for name in NAMES:
+            if not fleet[name].up:
+                fleet[name].restart()
+        made.services, made.given["where"] = shop(), dict(WHERE)
+        destroy("fleet", made.root, volumes=True, progress=lambda _event: None)
+        for name in NAMES:
+            assert fleet[name].docker("ps", "-aq") == ""
+            assert fleet[name].docker("network", "ls", "-q", "-f", "name=shop-fleet") == ""
+
+
+def names_of(release: Release, service: str) -> set[str]:
+    found: set[str] = set()
+    for name in NAMES:
+        ids = release.fleet[name].docker("ps", "-q", "-f", f"label=dev.quayside.service={service}").split()
+        found |= {release.fleet[name].docker("inspect", "-f", "{{.Config.Hostname}}", one) for one in ids}
+    return found
+
+
+def test_every_host_answers_with_replicas_of_both(release: Release) -> None:
+    expected = names_of(release, "web")
+    assert len(expected) == 2
+    for name in NAMES:
+        assert {release.get(name)["name"] for _ in range(8)} == expected, name
+        assert release.get(name, "/via")["api"]["version"] == "1"
+
+
+def test_a_second_run_changes_nothing(release: Release) -> None:
+    before = {name: release.running(name) for name in NAMES}
+    state = release.state()
+    done = release.up()
+    print(f"a run that changes nothing: {done.seconds:.1f} s")
+    assert {name: release.running(name) for name in NAMES} == before
+    assert release.state() == state
+
+
+def test_only_who_declares_it_reaches_redis(release: Release) -> None:
+    (redis,) = (
+        line for line in release.served("host2").splitlines() if line.startswith("#: network shop-fleet-session")
+    )
+    at = {redis.split()[3]}
+    for name in ("host1", "host2"):
+        for line in release.served(name).splitlines():
+            if line.startswith("#: network"):
+                at.add(line.split()[3])
+    container = next(iter(names_of(release, "session")))
+    addresses = {
+        *at,
+        *(release.fleet[name].address for name in NAMES),
+        container,
+        "session",
+        release.fleet["host2"].docker(
+            "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", "shop-fleet-session"
+        ),
+    }
+    # The one that declares it: through the edges, from another host.
+    api = release.fleet["host3"].docker("ps", "-q", "-f", "label=dev.quayside.service=api")
+    pinged = release.fleet["host3"].docker(
+        "exec", api, "python3", "-c",
+        "import socket; c = socket.create_connection(('session', 6379), 2); c.sendall(b'PING\\r\\n'); print(c.recv(9))",
+    )  # fmt: skip
+    assert "PONG" in pinged
+    for name in ("host1", "host2"):
+        (stranger,) = release.fleet[name].docker("ps", "-q", "-f", "label=dev.quayside.service=stranger").split()
+        tried = (
+            "import socket, sys\n"
+            "for host in sys.argv[1:]:\n"
+            "    try:\n"
+            "        c = socket.create_connection((host, 6379), 1); c.settimeout(1)\n"
+            "        c.sendall(b'PING\\r\\n'); print(host, c.recv(9))\n"
+            "    except OSError as error: print(host, 'no')\n"
+        )
+        said = release.fleet[name].docker("exec", stranger, "python3", "-c", tried, *sorted(addresses))
+        assert "PONG" not in said, said
+        assert len(said.splitlines()) == len(addresses)
+
+
+def test_who_has_no_certificate_of_ours_is_refused(release: Release, tmp_path: Path) -> None:
+    """From another host, by TLS 1.3: the refusal comes with the first thing that is read."""
+    own = release.fleet["host1"].docker("exec", EDGE, "sh", "-c", f"cat {FILES}/host1-*.pem")
+
+    def asked(certificate: bytes | str | None) -> str:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if certificate is not None:
+            file = tmp_path / "client.pem"
+            file.write_bytes(certificate if isinstance(certificate, bytes) else certificate.encode())
+            context.load_cert_chain(file)
+        try:
+            with (
+                socket.create_connection((release.fleet["host3"].address, MESH_PORT), 3) as plain,
+                context.wrap_socket(plain, server_hostname="api.host3.quayside") as wire,
+            ):
+                wire.sendall(b"GET / HTTP/1.1\r\nHost: api\r\n\r\n")
+                return wire.recv(200).decode()
+        except (ssl.SSLError, ConnectionError) as error:
+            return str(error)
+
+    other = Authority()
+    assert "200 OK" in asked(own)
+    assert "unknown ca" in asked(other.certificate("host1"))
+    assert "certificate required" in asked(None)
+    # One that is ours, of a host that nobody planned to send there.
+    assert release.fleet["host3"].docker("exec", EDGE, "sh", "-c", f"stat -c '%a %U' {FILES}/*.pem | sort -u") == (
+        "600 haproxy"
+    )
+
+
+def test_nothing_can_be_read_on_the_wire(release: Release) -> None:
+    """A visitor's own plain request is on it, of course: it is made from inside host1."""
+    with release.fleet.capture() as wire:
+        for _ in range(6):
+            said = release.fleet["host1"].inside(
+                "curl", "-s", "-H", f"Host: {PUBLIC}", "-d", MARKER, f"http://{release.fleet['host1'].address}/via"
+            )
+            answer = json.loads(said)
+            assert answer["api"]["sent"] == MARKER
+    mesh = [flow for flow in wire.flows if flow.target_port == MESH_PORT]
+    assert {flow.target for flow in mesh} == {release.fleet["host2"].address, release.fleet["host3"].address}
+    assert wire.find(MARKER.encode()) == []
+    assert wire.find(b"HTTP/1.1") == []
+
+
+def every(release: Release, path: str = "/", hosts: tuple[str, ...] = NAMES) -> tuple[ExitStack, list[Running]]:
+    """Load from outside on every edge."""
+    stack = ExitStack()
+    loads = [
+        Running(
+            80, PUBLIC, address=release.fleet[name].address, path=path, keep_alive=8, close=6, waiting=2, pause=0.05
+        )
+        for name in hosts
+    ]
+    for load in loads:
+        stack.enter_context(load)
+    return stack, loads
+
+
+def sound(loads: list[Running], versions: set[str]) -> None:
+    for name, load in zip(NAMES, loads, strict=False):
+        print(f"{name}: {load.report}")
+        assert load.report.failed == 0, str(load.report)
+        assert load.report.requests > 200
+        assert set(load.report.versions) == versions
+
+
+def test_a_release_of_web_drops_nothing(release: Release) -> None:
+    release.services["web"]["env"] = {"VERSION": "2"}
+    stack, loads = every(release)
+    with stack:
+        done = release.up()
+    print(f"release of web: {done.seconds:.1f} s")
+    sound(loads, {"1", "2"})
+    for name in NAMES:
+        assert release.get(name)["version"] == "2"
+
+
+def test_a_release_of_a_service_on_another_host_drops_nothing(release: Release) -> None:
+    release.services["api"]["env"] = {"VERSION": "2"}
+    stack, loads = every(release, "/via")
+    with stack:
+        done = release.up()
+    print(f"release of api: {done.seconds:.1f} s")
+    sound(loads, {"1", "2"})
+
+
+def test_a_service_that_moves_drops_nothing(release: Release) -> None:
+    release.given["where"]["api-1"] = ("api", "host1")
+    stack, loads = every(release, "/via")
+    with stack:
+        done = release.up()
+        release.given["where"]["api-1"] = ("api", "host3")
+        back = release.up()
+    print(f"api to another host: {done.seconds:.1f} s, and back: {back.seconds:.1f} s")
+    sound(loads, {"2"})
+    assert "shop-fleet-api" not in release.served("host1")
+
+
+def test_a_release_that_fails_on_one_host_changes_nothing_anywhere(release: Release) -> None:
+    """web-2's host alone has a port that fails; web-1 on the other becomes healthy, and is not let in."""
+    release.up()
+    before = release.state()
+    services = copy.deepcopy(release.services)
+    serving = release.get("host1")["version"]
+    # A new service on host1 that host2's would use, so that names and networks are at stake on both.
+    release.services["extra"] = app("1")
+    release.given["where"]["extra-1"] = ("extra", "host1")
+    release.services["web"] |= {"env": {"VERSION": "bad"}, "uses": ["api", "extra"]}
+    release.services["stranger"]["env"] = {"VERSION": "bad", "FAIL": "1"}
+    release.services["stranger"]["health"] = {"path": "/healthz", "grace": "5s"}
+    release.given["where"]["stranger-2"] = ("stranger", "host2")
+    stack, loads = every(release)
+    with stack:
+        said = release.refused()
+        assert 'release of "stranger" stopped on host2' in said, said
+        assert "503" in said
+        for name in NAMES:
+            assert {release.get(name)["version"] for _ in range(6)} == {serving}
+        # What is public is the old, on every host.
+        public = {
+            name: text.partition("frontend internal")[0].partition("frontend public")[2]
+            for name, (text, _) in release.state().items()
+        }
+        assert public == {
+            name: text.partition("frontend internal")[0].partition("frontend public")[2]
+            for name, (text, _) in before.items()
+        }
+        # Taken back.
+        release.services = services
+        del release.given["where"]["extra-1"]
+        release.given["where"]["stranger-2"] = ("stranger", "host1")
+        back = release.up()
+    print(f"taken back: {back.seconds:.1f} s")
+    sound(loads, {serving})
+    after = release.state()
+    for name in NAMES:
+        assert "extra" not in after[name][0]
+        assert after[name][1] == before[name][1]
+        # No host is left with what it only accepted.
+        assert not after[name][0].splitlines()[0].startswith("#: digest accept-")
+        assert after[name][0].splitlines()[0:3] == before[name][0].splitlines()[0:3] or name != "host3"
+
+
+def test_a_host_that_cannot_be_reached_is_named(release: Release) -> None:
+    release.services["web"]["env"] = {"VERSION": "unreached"}
+    key = release.given["hosts"]["host2"]["host_key"]
+    release.given["hosts"]["host2"]["host_key"] = release.fleet["host1"].host_key
+    said = release.refused()
+    release.given["hosts"]["host2"]["host_key"] = key
+    assert "host2" in said
+    assert "Host key verification failed" in said
+    release.services["web"]["env"] = {"VERSION": "3"}
+    release.up()
+
+
+def test_others_serve_when_a_host_dies(release: Release) -> None:
+    release.up()
+    stack, loads = every(release, hosts=("host1", "host3"))
+    died = 0.0
+    with stack:
+        began = time.monotonic()
+        time.sleep(3)
+        died = time.monotonic() - began + 1
+        release.fleet["host2"].kill()
+        time.sleep(8)
+    for load in loads:
+        print(load.report)
+        late = [reason for reason in load.report.reasons if float(reason.split(" ", 1)[0]) > died + 4]
+        assert not late, str(load.report)
+        assert load.report.failed < 20, str(load.report)
+    release.fleet["host2"].restart()
