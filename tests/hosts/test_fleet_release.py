@@ -11,10 +11,8 @@ import socket
 import ssl
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +23,7 @@ import pytest
 from planning.hosts.gateway import FILES
 from planning.hosts.plan import MESH_PORT
 from rehearsal import destroy
-from tests.hosts.fleet import Fleet, Host
+from tests.hosts.fleet import Fleet
 from tests.hosts.load import Running
 from tests.hosts.shop import IMAGES, PYTHON, ROOT, Run
 from tests.mesh import Authority
