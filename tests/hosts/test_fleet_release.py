@@ -24,6 +24,7 @@ from planning.hosts.gateway import FILES
 from planning.hosts.plan import MESH_PORT
 from rehearsal import destroy
 from tests.hosts.fleet import Fleet
+from tests.hosts.fleet_remains import run
 from tests.hosts.load import Running
 from tests.hosts.shop import IMAGES, PYTHON, ROOT, Run
 from tests.mesh import Authority
@@ -212,6 +213,11 @@ class Release:
             for name in NAMES
         }
 
+    def states(self, host: str) -> list[str]:
+        """What a host's edge says of servers that went and came."""
+        said = run("docker", "-H", self.fleet[host].socket, "logs", "--timestamps", EDGE)
+        return [line for line in said.splitlines() if " is DOWN" in line or " is UP" in line or "no server" in line]
+
     def get(self, host: str, path: str = "/", *, service: str = "web", body: str | None = None) -> dict[str, Any]:
         connection = http.client.HTTPConnection(self.fleet[host].address, 80, timeout=10)
         connection.request("POST" if body else "GET", path, body, {"Host": f"{service}.example.test"})
@@ -349,7 +355,7 @@ def test_nothing_can_be_read_on_the_wire(release: Release) -> None:
             answer = json.loads(said)
             assert answer["api"]["sent"] == MARKER
     mesh = [flow for flow in wire.flows if flow.target_port == MESH_PORT]
-    assert {flow.target for flow in mesh} == {release.fleet["host2"].address, release.fleet["host3"].address}
+    assert {flow.target for flow in mesh} >= {release.fleet["host2"].address, release.fleet["host3"].address}
     assert wire.find(MARKER.encode()) == []
     assert wire.find(b"HTTP/1.1") == []
 
@@ -368,9 +374,12 @@ def every(release: Release, path: str = "/", hosts: tuple[str, ...] = NAMES) -> 
     return stack, loads
 
 
-def sound(loads: list[Running], versions: set[str]) -> None:
-    for name, load in zip(NAMES, loads, strict=False):
+def sound(release: Release, loads: list[Running], versions: set[str]) -> None:
+    for name, load in zip(NAMES, loads, strict=True):
         print(f"{name}: {load.report}")
+        if any(one.report.failed for one in loads):
+            print("\n".join(release.states(name)))
+    for load in loads:
         assert load.report.failed == 0, str(load.report)
         assert load.report.requests > 200
         assert set(load.report.versions) == versions
@@ -382,7 +391,7 @@ def test_a_release_of_web_drops_nothing(release: Release) -> None:
     with stack:
         done = release.up()
     print(f"release of web: {done.seconds:.1f} s")
-    sound(loads, {"1", "2"})
+    sound(release, loads, {"1", "2"})
     for name in NAMES:
         assert release.get(name)["version"] == "2"
 
@@ -393,7 +402,7 @@ def test_a_release_of_a_service_on_another_host_drops_nothing(release: Release) 
     with stack:
         done = release.up()
     print(f"release of api: {done.seconds:.1f} s")
-    sound(loads, {"1", "2"})
+    sound(release, loads, {"1", "2"})
 
 
 def test_a_service_that_moves_drops_nothing(release: Release) -> None:
@@ -404,7 +413,7 @@ def test_a_service_that_moves_drops_nothing(release: Release) -> None:
         release.given["where"]["api-1"] = ("api", "host3")
         back = release.up()
     print(f"api to another host: {done.seconds:.1f} s, and back: {back.seconds:.1f} s")
-    sound(loads, {"2"})
+    sound(release, loads, {"2"})
     assert "shop-fleet-api" not in release.served("host1")
 
 
@@ -443,7 +452,7 @@ def test_a_release_that_fails_on_one_host_changes_nothing_anywhere(release: Rele
         release.given["where"]["stranger-2"] = ("stranger", "host1")
         back = release.up()
     print(f"taken back: {back.seconds:.1f} s")
-    sound(loads, {serving})
+    sound(release, loads, {serving})
     after = release.state()
     for name in NAMES:
         assert "extra" not in after[name][0]
