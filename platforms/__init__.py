@@ -8,7 +8,7 @@ from pathlib import Path
 import pulumi
 
 from settings.load import load
-from settings.problems import ConfigError, Problem
+from settings.problems import ConfigError
 
 
 def deploy(root: Path) -> Mapping[str, object]:
@@ -24,14 +24,10 @@ def deploy(root: Path) -> Mapping[str, object]:
                 from platforms import aws
 
                 return aws.build(loaded)
-            case cloud:
-                raise ConfigError(
-                    [
-                        Problem(
-                            "quayside:cloud", f'"{cloud}" is not built yet', "set it to local or aws; hetzner is next"
-                        )
-                    ]
-                )
+            case "hetzner":
+                from platforms import hetzner
+
+                return hetzner.build(loaded)
     except ConfigError as error:
         # RunError is the one exception that Pulumi prints without a traceback. The rehearsal reports its cause.
         raise pulumi.RunError(str(error)) from error

@@ -106,6 +106,14 @@ class Hosts:
         tunnel = self._connection(host).tunnel
         return tunnel.trouble() if tunnel is not None else ""
 
+    def forgive(self, host: str) -> None:
+        """Try an engine that did not answer once more, when it is next needed."""
+        connection = self._connection(host)
+        with connection.lock:
+            if connection.failure is not None:
+                connection.failure = None
+                connection.close()
+
     def close(self) -> None:
         with self._lock:
             connections = list(self._connections.values())

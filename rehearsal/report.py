@@ -20,6 +20,7 @@ from rehearsal.preview import Report
 from rehearsal.values import mapping, sequence
 
 _SECTIONS = (
+    ("hosts", "Hosts"),
     ("routes", "Routes"),
     ("reach", "Who reaches whom"),
     ("placement", "Placement"),
@@ -34,11 +35,11 @@ UNLIMITED = 100_000
 """Columns: more than any table has, so that none of its values is cut."""
 
 _COLUMNS = (
-    *("priority", "host", "path", "service", "balancer"),
+    *("priority", "host", "kind", "size", "state", "path", "service", "balancer"),
     *("from", "to", "address", "why"),
     *("load", "instances", "of"),
     *("tasks", "canary", "on", "cpu", "memory", "interfaces", "does not start", "network", "release"),
-    *("steady", "surge", "available"),
+    *("used", "steady", "surge", "available", "free", "cpu used", "cpu free", "runs"),
     *("names", "name", "type", "value", "repository", "url"),
 )
 

@@ -104,6 +104,10 @@ def look(work: Work, hosts: Iterable[str]) -> None:
         return
     with ThreadPoolExecutor(len(wanted)) as pool:
         seen = [found for found in pool.map(partial(_look_at, work), wanted) if found is not None]
+    for host in set(wanted) - {found.host for found in seen}:
+        if not any(entry.host == host for entry in work.entries):
+            # Nothing was ever made there: a step of this run may be what lets us in, or brings Docker.
+            work.hosts.forgive(host)
     known = {entry.id for entry in work.entries if entry.type == docker.CONTAINER}
     for found in seen:
         work.looked.add(found.host)

@@ -32,6 +32,13 @@ def check(stack: Stack, services: Mapping[str, Service], secrets: Collection[str
     for host, registry in stack.registries.items():
         if registry.password not in secrets:
             problems.append(_missing_secret(f"quayside:registries/{host}/password", registry.password, stack, secrets))
+    certificate = stack.edge.certificate
+    if certificate is not None and cloud == "local":
+        problems.append(
+            Problem("quayside:edge/certificate", "is for fleets of hosts, and this stack is local", "remove it")
+        )
+    elif certificate is not None and certificate not in secrets:
+        problems.append(_missing_secret("quayside:edge/certificate", certificate, stack, secrets))
     local = stack.registry.local if stack.registry else None
     for key in ("access_key", "secret_key"):
         value = getattr(local, key, None)

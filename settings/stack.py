@@ -45,6 +45,9 @@ class Edge(Settings):
     extra: tuple[EdgeLine, ...] = ()
     """HAProxy lines added to the public frontend as they are: headers, rate limits, compression."""
     memory: Memory = 256 * 1024**2
+    certificate: SecretKey | None = None
+    """Fleets: key under `secrets` of the visitors' certificate: PEM, with its chain and its private key. Unset: the one
+    that Hetzner manages, where `capacity.balancer` is set and `dns.provider` is `hetzner`; elsewhere HTTP alone."""
 
 
 class Registry(Settings):

@@ -44,10 +44,13 @@ class Story:
         return document["config"]
 
     def secrets(self, stack: str) -> list[str]:
-        """The keys under the stack's secrets that its services name: they are set by hand, never written down."""
+        """The keys under the stack's secrets that it names: they are set by hand, never written down."""
         written: Any = [read_yaml(self.files[SERVICES], SERVICES), self.config(stack).get("quayside:services", {})]
         services = [service or {} for part in (written[0]["services"], written[1]) for service in part.values()]
         keys = {key for service in services for key in service.get("secrets", {}).values()}
+        config = self.config(stack)
+        keys |= {login["password"] for login in config.get("quayside:registries", {}).values()}
+        keys |= {key for key in [config.get("quayside:edge", {}).get("certificate")] if key}
         return sorted(key for key in keys if not key.startswith("arn:"))
 
     def settings(self, stack: str) -> Stack:

@@ -32,13 +32,17 @@ class ReplicaArgs:
     """The volume of a stateful service."""
     files: Mapping[str, pulumi.Input[str]]
     """Folder → the volume that holds the service's files in it."""
+    prefix: str = ""
+    """Before the resource's name: on a fleet, the host's."""
+    ports: Sequence[tuple[str, int]] = ()
+    """Protocol and port that the host publishes: only for what is replaced stop-first."""
 
 
 def replica(args: ReplicaArgs, opts: pulumi.ResourceOptions) -> docker.Container:
     """Declare one container: capabilities dropped, root read-only, memory capped without swap, logs bounded."""
     settings = args.service.settings
     return docker.Container(
-        args.slot.name,
+        f"{args.prefix}{args.slot.name}",
         name=args.container_name,
         image=args.slot.image,
         command=list(settings.command) if settings.command is not None else None,
@@ -47,6 +51,12 @@ def replica(args: ReplicaArgs, opts: pulumi.ResourceOptions) -> docker.Container
         hosts=[docker.ContainerHostArgs(host=host, ip=ip) for host, ip in args.service.hosts.items()],
         network_mode="host" if args.network is None else None,
         networks_advanced=(None if args.network is None else [docker.ContainerNetworksAdvancedArgs(name=args.network)]),
+        ports=[
+            # On IPv4 alone: Docker 20.10 filters no IPv6 (decisions.md 18).
+            docker.ContainerPortArgs(internal=port, external=port, protocol=protocol, ip="0.0.0.0")  # noqa: S104
+            for protocol, port in args.ports
+        ]
+        or None,
         memory=-(-settings.memory // _MIB),
         memory_swap=-(-settings.memory // _MIB),
         cpu_shares=max(2, round(settings.cpu * 1024)),

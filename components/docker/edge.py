@@ -11,6 +11,7 @@ import pulumi_docker as docker
 from components.docker.labels import container_labels, network_labels, volume_labels
 from planning.edge import BOOTSTRAP, MASTER_PORT, PUBLIC_PORT
 from planning.hosts.plan import MESH_PORT, TLS_PORT
+from planning.hosts.security import HEALTH_PORT
 from planning.names import EDGE, Naming
 from planning.subnets import Subnet
 
@@ -26,8 +27,8 @@ class EdgeArgs:
     naming: Naming
     subnet: Subnet
     labels: Mapping[str, str]
-    http: int
-    """Port of the host."""
+    http: int | None
+    """Port of the host for visitors; None: none come here."""
     address: str
     """Address of the host."""
     memory: int
@@ -36,6 +37,8 @@ class EdgeArgs:
     """Port of the host, where the edge has a visitors' certificate."""
     mesh: bool = False
     """Whether edges of other hosts reach it."""
+    health: bool = False
+    """Whether a balancer asks for its health."""
 
 
 class Edge(pulumi.ComponentResource):
@@ -78,8 +81,8 @@ class Edge(pulumi.ComponentResource):
             envs=[f"BOOTSTRAP={BOOTSTRAP}"],
             networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name)],
             ports=[
-                docker.ContainerPortArgs(internal=inner, external=outer, ip=args.address)
-                for inner, outer in _ports(args).items()
+                docker.ContainerPortArgs(internal=internal, external=external, ip=args.address)
+                for internal, external in _ports(args).items()
             ],
             volumes=[docker.ContainerVolumeArgs(container_path="/var/lib/haproxy", volume_name=volume.name)],
             sysctls={
@@ -112,9 +115,11 @@ class Edge(pulumi.ComponentResource):
 
 def _ports(args: EdgeArgs) -> Mapping[int, int]:
     """Port of the edge → port of the host."""
-    ports = {PUBLIC_PORT: args.http}
+    ports = {} if args.http is None else {PUBLIC_PORT: args.http}
     if args.https is not None:
         ports[TLS_PORT] = args.https
     if args.mesh:
         ports[MESH_PORT] = MESH_PORT
+    if args.health:
+        ports[HEALTH_PORT] = HEALTH_PORT
     return ports

@@ -71,12 +71,12 @@ class Files(pulumi.ComponentResource):
 
 
 def service_files(
-    service: ServicePlan, naming: Naming, opts: pulumi.ResourceOptions
+    service: ServicePlan, naming: Naming, opts: pulumi.ResourceOptions, prefix: str = ""
 ) -> Mapping[str, Mapping[str, pulumi.Output[str]]]:
     """Image → folder → volume, for every image a service runs: its own and its canary's."""
     return {
         image: Files(
-            f"{service.name}-{files.digest}", FilesArgs(service=service.name, files=files, naming=naming), opts
+            f"{prefix}{service.name}-{files.digest}", FilesArgs(service=service.name, files=files, naming=naming), opts
         ).volumes
         for image, files in service.files.items()
     }

@@ -22,6 +22,8 @@ class ServiceArgs:
     secrets: Mapping[str, pulumi.Input[str]]
     after: Sequence[pulumi.Resource] = ()
     """Containers that are created before these."""
+    prefix: str = ""
+    """Before the names of resources: on a fleet, the host's."""
 
 
 class Service(pulumi.ComponentResource):
@@ -37,7 +39,7 @@ class Service(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("quayside:docker:Service", name, None, opts)
-        files = service_files(args.service, args.naming, pulumi.ResourceOptions(parent=self))
+        files = service_files(args.service, args.naming, pulumi.ResourceOptions(parent=self), args.prefix)
         containers = {
             slot.name: replica(
                 ReplicaArgs(
@@ -46,6 +48,7 @@ class Service(pulumi.ComponentResource):
                     network=args.network,
                     secrets=args.secrets,
                     files=files.get(slot.image, {}),
+                    prefix=args.prefix,
                     labels={
                         **args.naming.labels(args.service.name, "canary" if slot.canary else "service", slot.name),
                         LABEL_URLS: " ".join(args.service.urls),

@@ -22,6 +22,12 @@ class StatefulServiceArgs:
     network: pulumi.Input[str] | None
     secrets: Mapping[str, pulumi.Input[str]]
     after: Sequence[pulumi.Resource] = ()
+    prefix: str = ""
+    """Before the names of resources, but for the volume's: on a fleet, the host's."""
+    device: str | None = None
+    """Folder of the host that is the volume, on a disk that is protected itself; None: Docker's own folder."""
+    ports: Sequence[tuple[str, int]] = ()
+    """Protocol and port that the host publishes."""
 
 
 class StatefulService(pulumi.ComponentResource):
@@ -39,18 +45,27 @@ class StatefulService(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: StatefulServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("quayside:docker:StatefulService", name, None, opts)
+        of = args.service.name
         volume = docker.Volume(
-            name,
-            name=args.naming.volume(name),
-            labels=volume_labels(args.naming.labels(name, ROLE_STATEFUL)),
+            of,
+            name=args.naming.volume(of),
+            driver="local" if args.device is not None else None,
+            driver_opts={"type": "none", "o": "bind", "device": args.device} if args.device is not None else None,
+            labels=volume_labels(args.naming.labels(of, ROLE_STATEFUL)),
             # One that the rehearsal made, and pulumi takes over, has labels beside these; no volume's can be changed.
-            opts=pulumi.ResourceOptions(parent=self, protect=True, ignore_changes=["labels"]),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # What is bound goes with its host, and the disk outlives both.
+                protect=args.device is None,
+                ignore_changes=["labels"],
+                depends_on=list(args.after) if args.device is not None else None,
+            ),
         )
-        files = service_files(args.service, args.naming, pulumi.ResourceOptions(parent=self))
+        files = service_files(args.service, args.naming, pulumi.ResourceOptions(parent=self), args.prefix)
         containers: dict[str, docker.Container] = {}
         for slot in args.service.slots:
             image = docker.RemoteImage(
-                name, name=slot.image, keep_locally=True, opts=pulumi.ResourceOptions(parent=self)
+                f"{args.prefix}{of}", name=slot.image, keep_locally=True, opts=pulumi.ResourceOptions(parent=self)
             )
             containers[slot.name] = replica(
                 ReplicaArgs(
@@ -59,11 +74,13 @@ class StatefulService(pulumi.ComponentResource):
                     network=args.network,
                     secrets=args.secrets,
                     files=files.get(slot.image, {}),
+                    prefix=args.prefix,
+                    ports=args.ports,
                     labels={
-                        **args.naming.labels(name, ROLE_STATEFUL, slot.name),
+                        **args.naming.labels(of, ROLE_STATEFUL, slot.name),
                         LABEL_URLS: " ".join(args.service.urls),
                     },
-                    container_name=args.naming.stateful(name),
+                    container_name=args.naming.stateful(of),
                     volume=volume.name,
                 ),
                 pulumi.ResourceOptions(parent=self, delete_before_replace=True, depends_on=[image, *args.after]),

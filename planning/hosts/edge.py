@@ -23,6 +23,7 @@ from planning import haproxy
 from planning.hosts.gateway import FILES, Mesh, gateway, probed
 from planning.hosts.labels import labels, name, probe
 from planning.hosts.plan import MESH_PORT, TLS_PORT, FleetPlan, HostPlan
+from planning.hosts.security import HEALTH_PORT
 from planning.plan import ServicePlan
 
 HEALTH_PATH = "/.well-known/quayside/health"
@@ -127,6 +128,13 @@ def _public(plan: FleetPlan, here: HostPlan, config: HostConfig) -> Iterable[str
         yield f"    http-request set-header X-Forwarded-Port {config.https} if {secure}"
     yield from (f"    {line}" for line in config.extra)
     yield from haproxy.public_routes(plan.routes if here.entry else ())
+    if config.balancers:
+        yield "frontend health"
+        yield f"    bind :{HEALTH_PORT}"
+        yield "    option dontlog-normal"
+        yield f"{haproxy.answer(status, text)} if {{ path {HEALTH_PATH} }}"
+        yield haproxy.answer(404, "quayside: health only")
+        yield ""
 
 
 def _secure(config: HostConfig) -> str:

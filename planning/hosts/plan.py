@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from planning.haproxy import is_routed
 from planning.hosts.model import Fleet, Host, Placement
+from planning.hosts.security import HEALTH_PORT
 from planning.names import Naming
 from planning.plan import RESERVED_PORTS, Reach, ServicePlan, Slot, decide
 from planning.routes import Route
@@ -86,7 +87,7 @@ def plan_hosts(
         stack,
         sources,
         known,
-        reserved=(*RESERVED_PORTS, MESH_PORT, TLS_PORT),
+        reserved=(*RESERVED_PORTS, HEALTH_PORT, MESH_PORT, TLS_PORT),
         https=stack.edge.https if https else None,
     )
     services = {name: _placed(service, placement) for name, service in decided.services.items()}

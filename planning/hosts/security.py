@@ -22,6 +22,8 @@ from settings.stack import Stack
 
 MESH_PORT = 8443
 """Where edges take each other's requests."""
+HEALTH_PORT = 8405
+"""Where a balancer asks an edge for its health, without the PROXY protocol."""
 BALANCER = "balancer"
 EDGES = "edges"
 BURST = "burst"
@@ -71,7 +73,9 @@ def _from_visitors(stack: Stack, fleet: Fleet) -> Iterator[Flow]:
     source = WORLD if fleet.balancer is None else BALANCER
     yield flow(source, ENTRIES, stack.edge.http, "HTTP")
     yield flow(source, ENTRIES, stack.edge.https, "HTTPS")
-    if fleet.balancer is None:
+    if fleet.balancer is not None:
+        yield flow(BALANCER, ENTRIES, HEALTH_PORT, "health checks")
+    else:
         yield flow(WORLD, ENTRIES, 0, "path MTU, ping", "icmp")
 
 

@@ -105,6 +105,7 @@ def test_behind_a_balancer_the_world_reaches_nothing() -> None:
     assert [(row["to"], row["address"]) for row in rows if row["from"] == "balancer"] == [
         ("entries", "tcp 80"),
         ("entries", "tcp 443"),
+        ("entries", "tcp 8405"),
     ]
 
 

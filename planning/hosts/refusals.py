@@ -1,0 +1,117 @@
+"""What a fleet's settings ask for that cannot be carried out, said before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from planning.clouds import BALANCER_TYPES, LOCATIONS, REGIONS
+from planning.hosts.fleet import BURST, CAPACITY, HOSTS
+from planning.hosts.model import Fleet
+from planning.routes import table
+from settings.problems import Problem
+from settings.stack import Stack
+
+PRIVATE_RANGE = "10.0.0.0/16"
+"""Of the network that created hosts and their balancer share."""
+_LONGEST = {"created": 63, "droplet": 58}
+"""Characters of a machine's name at Hetzner, and at DigitalOcean with room for its generation."""
+
+
+def managed_tls(stack: Stack, fleet: Fleet) -> bool:
+    """Whether the balancer has a certificate that Hetzner manages, which it does where it holds the DNS."""
+    return fleet.balancer is not None and stack.dns.provider == "hetzner" and stack.edge.certificate is None
+
+
+def https(stack: Stack, fleet: Fleet) -> bool:
+    return stack.edge.certificate is not None or managed_tls(stack, fleet)
+
+
+def notes(stack: Stack, fleet: Fleet) -> Sequence[str]:
+    """What works, and is probably not what was meant."""
+    found: list[str] = []
+    if not https(stack, fleet) and table(stack.services, stack.domain):
+        found.append(
+            "visitors come by plain HTTP: set quayside:edge/certificate to a certificate of your own, or have Hetzner "
+            "manage one, by capacity.balancer with dns.provider: hetzner; certificates by DNS-01 are not built yet"
+        )
+    return found
+
+
+def refusals(stack: Stack, fleet: Fleet) -> list[Problem]:
+    return [*_machines(stack, fleet), *_registry(stack), *_visitors(stack, fleet), *_services(stack)]
+
+
+def _machines(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
+    zones = set[str]()
+    for host in fleet.hosts.values():
+        if host.kind == "created" and host.location is not None:
+            if host.location not in LOCATIONS:
+                path = f"{CAPACITY}/location"
+                yield Problem(
+                    path,
+                    f'"{host.location}" of {host.name} is no location of Hetzner',
+                    f"one of {', '.join(LOCATIONS)}",
+                )
+            else:
+                zones.add(LOCATIONS[host.location])
+        if host.kind == "droplet" and host.location not in REGIONS:
+            yield Problem(
+                f"{BURST}/region", f'"{host.location}" is no region of DigitalOcean', f"one of {', '.join(REGIONS)}"
+            )
+            break
+    if len(zones) > 1:
+        yield Problem(
+            HOSTS,
+            f"are in {' and '.join(sorted(zones))}, and one private network spans one of them",
+            "keep created hosts within one zone, such as fsn1, nbg1 and hel1; list others as existing",
+        )
+    for host in fleet.hosts.values():
+        most = _LONGEST.get(host.kind)
+        name = f"{stack.project}-{stack.name}-{host.name}"
+        if most is not None and len(name) > most:
+            yield Problem(
+                BURST if host.kind == "droplet" else HOSTS,
+                f"the machine of {host.name} would be called {name}, {len(name)} characters of at most {most}",
+                "shorten the host's name, or the project's or the stack's",
+            )
+    if fleet.balancer is not None and fleet.balancer not in BALANCER_TYPES:
+        yield Problem(
+            f"{CAPACITY}/balancer/type", f"should be one of {', '.join(BALANCER_TYPES)}, got {fleet.balancer}"
+        )
+
+
+def _registry(stack: Stack) -> Iterator[Problem]:
+    if stack.registry is not None and stack.registry.local is not None:
+        yield Problem(
+            "quayside:registry/local",
+            "is not built yet: no host runs a registry of its own",
+            "remove it, and name registries to log in to under quayside:registries",
+        )
+
+
+def _visitors(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
+    if fleet.balancer is not None:
+        for key, port, seen in (("http", stack.edge.http, 80), ("https", stack.edge.https, 443)):
+            if port != seen:
+                yield Problem(f"quayside:edge/{key}", f"should be {seen} behind a balancer, got {port}", "remove it")
+    zone = stack.dns.zone or stack.domain
+    if stack.dns.provider == "manual":
+        return
+    for route in table(stack.services, stack.domain):
+        bare = route.host.removeprefix("*.")
+        if bare != zone and not bare.endswith(f".{zone}"):
+            yield Problem(
+                f"services/{route.service}/routes",
+                f"{route.host} is outside the zone {zone}, where no record can be made for it",
+                "set quayside:dns: {zone: …} to the zone that holds it, or {provider: manual}",
+            )
+
+
+def _services(stack: Stack) -> Iterator[Problem]:
+    for name, service in sorted(stack.services.items()):
+        if service.ports and service.network != "host" and service.volume is None:
+            yield Problem(
+                f"services/{name}/ports",
+                "is not built yet for a service without volume on a network of its own: a release has two at once",
+                "set network: host, or give it a route; a service with a volume may have ports",
+            )

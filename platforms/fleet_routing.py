@@ -1,0 +1,120 @@
+"""How the edges of a fleet get their certificates and configuration. The one place that knows those components."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+import pulumi
+
+from components.docker.edge import Edge
+from components.docker.host_routing import FleetRouting, FleetRoutingArgs, HostRoutingArgs
+from components.docker.mesh import MeshCertificates, MeshCertificatesArgs
+from planning.hosts.certificates import certificates, file_name
+from planning.hosts.edge import HostConfig, render_host
+from planning.hosts.gateway import Mesh
+from planning.hosts.plan import FleetPlan
+from planning.hosts.security import BALANCER
+from platforms.machines import Machine
+
+_Texts = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSide:
+    """What the program has of one host."""
+
+    machine: Machine
+    component: pulumi.Resource
+    """Parent of all that is on the host's engine."""
+    edge: Edge
+    containers: Mapping[str, pulumi.Output[str]]
+    """Slot → container name, of this host."""
+    ids: Mapping[str, pulumi.Output[str]]
+    """Slot → id, of those that keep their name."""
+    resources: Sequence[pulumi.Resource]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingArgs:
+    plan: FleetPlan
+    config: HostConfig
+    sides: Mapping[str, HostSide]
+    addresses: pulumi.Output[Mapping[str, str]]
+    """Host → where others reach it; `balancer` → where its requests come from."""
+    certificate: pulumi.Output[str] | None
+    """The visitors' certificate with its key, as PEM."""
+
+
+def route_fleet(args: RoutingArgs, child: pulumi.ResourceOptions) -> None:
+    """Certificates; then on every host the files, accept on all, route on all, forget on all (decisions.md 3)."""
+    today = date.today()
+    mesh = MeshCertificates(
+        "mesh", MeshCertificatesArgs(certificates=certificates(args.plan.naming, args.sides, today)), child
+    )
+    hosts: dict[str, HostRoutingArgs] = {}
+    for name, side in args.sides.items():
+        site = args.certificate if args.plan.hosts[name].entry else None
+        hosts[name] = HostRoutingArgs(
+            connection=side.machine.connection,
+            config="" if side.machine.host.down else _config(args, side, mesh.names[name], site),
+            files=_with_site(mesh.files(name), site),
+            edge_name=side.edge.container_name,
+            edge_id=side.edge.container_id,
+            containers=[side.edge.resource, *side.resources],
+            down=side.machine.host.down,
+            machine=side.machine.resource,
+        )
+    FleetRouting(
+        "routing",
+        FleetRoutingArgs(hosts=hosts, network_prefix=args.plan.naming.prefix),
+        pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(transformations=[_left_alone(args.sides)])),
+    )
+
+
+def _left_alone(sides: Mapping[str, HostSide]) -> pulumi.ResourceTransformation:
+    """Steps of a host that is down are not undone when they leave the program."""
+    down = tuple(f"{name}-" for name, side in sides.items() if side.machine.host.down)
+
+    def transform(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+        # No host's name is another's with a step behind it: steps have no hyphen.
+        host = f"{args.name.rpartition('-')[0]}-"
+        if not args.type_.startswith("command:") or host not in down:
+            return None
+        opts = pulumi.ResourceOptions.merge(args.opts, pulumi.ResourceOptions(retain_on_delete=True))
+        return pulumi.ResourceTransformationResult(args.props, opts)
+
+    return transform
+
+
+def _config(
+    args: RoutingArgs, side: HostSide, mesh: pulumi.Output[Mesh], site: pulumi.Output[str] | None
+) -> pulumi.Output[str]:
+    def rendered(containers: _Texts, ids: _Texts, addresses: _Texts, names: Mesh, certificate: str) -> str:
+        balancers = (addresses[BALANCER],) if BALANCER in addresses else ()
+        config = replace(args.config, balancers=balancers, certificate=certificate or None)
+        return render_host(args.plan, side.machine.host.name, config, containers, ids, addresses, names)
+
+    return pulumi.Output.all(
+        pulumi.Output.from_input(dict(side.containers)),
+        pulumi.Output.from_input(dict(side.ids)),
+        args.addresses,
+        mesh,
+        pulumi.Output.unsecret(site.apply(site_file)) if site is not None else "",
+    ).apply(lambda known: rendered(*known))
+
+
+def _with_site(
+    files: pulumi.Output[Mapping[str, str]], site: pulumi.Output[str] | None
+) -> pulumi.Output[Mapping[str, str]]:
+    if site is None:
+        return files
+    return pulumi.Output.all(files, site).apply(lambda known: {**known[0], site_file(known[1]): known[1]})
+
+
+def site_file(pem: str) -> str:
+    """The name of the visitors' certificate, by what is public in it."""
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    blocks = [begin + part.partition(end)[0] + end for part in pem.split(begin)[1:]]
+    return file_name("site", "\n".join(blocks))

@@ -1,0 +1,88 @@
+"""A fleet's machines, whoever makes them, as the rest of a fleet needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from components.docker.connection import Connection
+from components.rules import Rule
+from planning.hosts.hostfiles import host_files
+from planning.hosts.model import FleetSecurity, Host
+from planning.hosts.packetfilter import host_filter
+from planning.hosts.prepare import cloud_init, prepare_script
+from planning.hosts.security import Addresses, Admitted
+from settings.stack import Stack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    host: Host
+    address: pulumi.Output[str]
+    """Public IPv4 address: where SSH and other edges reach it, and what it comes from."""
+    connection: Connection
+    id: pulumi.Output[str] | None = None
+    """Of what the program makes: another one after a rebuild. None: an existing server."""
+    resource: pulumi.Resource | None = None
+    """What everything on it is deleted with. None: an existing server."""
+
+    def bound(self) -> Sequence[pulumi.ResourceTransformation]:
+        """For the options of components: what holds for every resource on this host, however deep."""
+        return [self._transformed]
+
+    def _transformed(self, args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+        if not args.type_.startswith(("docker:", "command:")):
+            return None
+        opts = pulumi.ResourceOptions.merge(None, args.opts)
+        if self.resource is not None:
+            # A rebuilt machine is empty. `replace_with` is for CLIs before 3.260 (facts.md).
+            opts.deleted_with, opts.replace_with = self.resource, [self.resource]
+        if self.host.down:
+            # No call goes there, now or when it leaves the program.
+            opts.ignore_changes, opts.retain_on_delete, opts.protect = ["*"], True, None
+        return pulumi.ResourceTransformationResult(args.props, opts)
+
+
+def rules_of(admitted: Iterable[Admitted]) -> Sequence[Rule]:
+    return [_rule(one.protocol, one.first, one.last, one.sources, one.why) for one in admitted]
+
+
+def _rule(protocol: str, first: int, last: int, sources: Sequence[pulumi.Input[str]], why: str) -> Rule:
+    match protocol:
+        case "tcp" | "udp" | "icmp":
+            return Rule(protocol=protocol, first=first, last=last, sources=sources, why=why)
+        case _:
+            raise ValueError(f"a fleet's flows are tcp, udp or icmp, got {protocol} ({why})")
+
+
+def mesh_rules(
+    security: FleetSecurity, targets: Collection[str], addresses: Mapping[str, pulumi.Output[str]]
+) -> Sequence[Rule]:
+    """What the plan lets hosts of the fleet reach on ``targets``, by the addresses that are known."""
+    members = security.members
+    sources: dict[tuple[str, int, int], dict[str, None]] = {}
+    whys: dict[tuple[str, int, int], dict[str, None]] = {}
+    for one in security.flows:
+        reached = set(targets) & set(members.get(one.target, ()))
+        for name in members.get(one.source, ()) if reached else ():
+            if name in addresses and reached != {name}:
+                key = (one.protocol, one.first, one.last)
+                sources.setdefault(key, {})[name] = None
+                whys.setdefault(key, {})[one.why] = None
+    return [
+        _rule(*key, [addresses[name] for name in found], "; ".join(whys[key])) for key, found in sorted(sources.items())
+    ]
+
+
+def script(stack: Stack, security: FleetSecurity, host: Host, addresses: Addresses) -> str:
+    """What prepares a host, with the addresses that are known."""
+    rules = host_filter(security, host.name, addresses)
+    return prepare_script(host_files(rules, subnets=stack.subnets, memory=host.total))
+
+
+def cloud_config(stack: Stack, security: FleetSecurity, host: Host) -> str:
+    """What a made machine begins with: closed to all but admins and visitors, until it is prepared with addresses."""
+    files = host_files(host_filter(security, host.name, {}), subnets=stack.subnets, memory=host.total)
+    return cloud_init(files, keys=stack.access.keys)

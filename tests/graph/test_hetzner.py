@@ -1,0 +1,467 @@
+"""A fleet as the engine would be told of it: how many of what, wired how, and what a change of its hosts touches."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rehearsal import Report, rehearse
+from rehearsal.errors import RehearsalError
+from rehearsal.secrets import set_secret
+from tests.stories import PASSPHRASE, story
+
+REPOSITORY = Path(__file__).parents[2]
+CONTAINER = "docker:index/container:Container"
+VOLUME = "docker:index/volume:Volume"
+COMMAND = "command:local:Command"
+SERVER = "hcloud:index/server:Server"
+FIREWALL = "hcloud:index/firewall:Firewall"
+DROPLET = "digitalocean:index/droplet:Droplet"
+RRSET = "hcloud:index/zoneRrset:ZoneRrset"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBumMRcK6C8QIWffxuCIDzRHzVGlwRW1fMBKFypM6CMN"
+DIGEST = "@sha256:" + "1f3c5a8e0b92d47c" * 4
+OFFICE = "198.51.100.0/24"
+
+SERVICES: dict[str, Any] = {
+    "web": {
+        "image": f"web{DIGEST}",
+        "port": 8000,
+        "replicas": 3,
+        "uses": ["api", "db"],
+        "after": ["db"],
+        "secrets": {"TOKEN": "token"},
+    },
+    "api": {"image": f"api{DIGEST}", "port": 8000, "replicas": 2, "routes": [], "uses": ["db"]},
+    "db": {
+        "image": f"redis{DIGEST}",
+        "port": 6379,
+        "protocol": "tcp",
+        "volume": "/data",
+        "place": "box",
+        "ports": [{"port": 6379, "sources": ["198.51.100.0/28"]}],
+    },
+    "disk": {"image": f"redis{DIGEST}", "port": 6380, "protocol": "tcp", "volume": "/data", "place": "host1"},
+    "worker": {"image": f"worker{DIGEST}", "uses": ["db"]},
+}
+CONFIG: dict[str, Any] = {
+    "cloud": "hetzner",
+    "domain": "example.com",
+    "dns": {"provider": "hetzner"},
+    "capacity": {
+        "location": "fsn1",
+        "hosts": {"count": 3, "type": "cx33"},
+        "existing": [{"name": "box", "address": "203.0.113.7", "cpu": 8, "memory": "32GiB", "host_key": KEY}],
+        "balancer": {},
+    },
+    "burst": {"services": ["web"]},
+    "access": {"ssh": [OFFICE], "keys": [KEY]},
+}
+HOSTS = ("host1", "host2", "host3", "box")
+
+Found = dict[str, Any]
+Change = Callable[[dict[str, Any], dict[str, Any]], None]
+
+
+class Fleet:
+    """What a fleet would be."""
+
+    def __init__(self, report: Report) -> None:
+        assert [str(problem) for problem in report.problems] == []
+        self.report = report
+        self.by_urn: dict[str, Found] = {found["urn"]: found for found in report.resources}
+
+    def of(self, type_: str) -> dict[str, Found]:
+        return {found["name"]: found for found in self.by_urn.values() if found["type"] == type_}
+
+    def host_of(self, found: Found) -> str | None:
+        """The host whose provider a Docker resource has."""
+        named = found["provider"].rpartition("::")[0]
+        return self.by_urn[named]["name"] if found["type"].startswith("docker:") and found["custom"] else None
+
+    def on(self, host: str) -> list[Found]:
+        return [found for found in self.by_urn.values() if self.host_of(found) == host]
+
+    def replicas(self) -> dict[str, str]:
+        """Slot → host; one that is down is not counted."""
+        rows: Any = self.report.outputs["placement"]
+        return {slot: row["host"] for row in rows for slot in row["runs"].split(", ") if slot != "–"}
+
+    def hosts(self) -> dict[str, Any]:
+        rows: Any = self.report.outputs["hosts"]
+        return {row["host"]: row for row in rows}
+
+    def config(self, host: str) -> str:
+        return self.of(COMMAND)[f"{host}-route"]["inputs"]["stdin"]
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Fleet]:
+    known: dict[str, Fleet] = {}
+
+    def get(change: Change | None = None) -> Fleet:
+        services, config = copy.deepcopy(SERVICES), copy.deepcopy(CONFIG)
+        if change is not None:
+            change(services, config)
+        key = json.dumps([services, config])
+        if key not in known:
+            known[key] = Fleet(_rehearsed(tmp_path_factory.mktemp("fleet") / "p", services, config))
+        return known[key]
+
+    return get
+
+
+def _rehearsed(root: Path, services: Mapping[str, Any], config: Mapping[str, Any]) -> Report:
+    root.mkdir()
+    shutil.copy(REPOSITORY / "__main__.py", root)
+    (root / "Pulumi.yaml").write_text("name: fx\nruntime: python\n")
+    (root / "services.yaml").write_text(yaml.safe_dump({"services": services}))
+    stack = {"config": {f"quayside:{key}": value for key, value in config.items()}}
+    (root / "Pulumi.t.yaml").write_text(yaml.safe_dump(stack))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PULUMI_CONFIG_PASSPHRASE", PASSPHRASE)
+        for key in ("token", "site"):
+            set_secret(root / "Pulumi.t.yaml", f"quayside:secrets.{key}", "a secret", PASSPHRASE)
+        return rehearse("t", root)
+
+
+def _same(before: Found, after: Found) -> bool:
+    keys = ("inputs", "provider", "dependencies", "protect", "ignoreChanges")
+    return all(before[key] == after[key] for key in keys)
+
+
+# --- the whole -------------------------------------------------------------------------------------------------------
+
+
+def test_exactly_what_the_plan_names_is_made(fleet: Any) -> None:
+    made = fleet()
+    count = Counter(found["type"] for found in made.by_urn.values() if found["custom"])
+    assert {kind: number for kind, number in count.items() if kind.startswith(("hcloud:", "digitalocean:"))} == {
+        "hcloud:index/sshKey:SshKey": 1,
+        "hcloud:index/network:Network": 1,
+        "hcloud:index/networkSubnet:NetworkSubnet": 1,
+        "hcloud:index/placementGroup:PlacementGroup": 1,
+        FIREWALL: 4,
+        "hcloud:index/primaryIp:PrimaryIp": 6,
+        SERVER: 3,
+        "hcloud:index/volume:Volume": 1,
+        "hcloud:index/loadBalancer:LoadBalancer": 1,
+        "hcloud:index/loadBalancerNetwork:LoadBalancerNetwork": 1,
+        "hcloud:index/loadBalancerTarget:LoadBalancerTarget": 3,
+        "hcloud:index/loadBalancerService:LoadBalancerService": 1,
+        "hcloud:index/managedCertificate:ManagedCertificate": 1,
+        RRSET: 2,
+    }
+    assert count["pulumi:providers:docker"] == 4
+    # Four edges; three of web, two of api, db, disk, worker.
+    assert count[CONTAINER] == 4 + 8
+    steps = {f"{host}-{step}" for host in HOSTS for step in ("files", "accept", "route", "forget")}
+    assert set(made.of(COMMAND)) == {*HOSTS, *steps, "disk"}
+
+
+def test_every_docker_resource_has_the_provider_of_its_host_and_goes_with_a_server_that_was_made(fleet: Any) -> None:
+    made = fleet()
+    servers = {name: found["urn"] for name, found in made.of(SERVER).items()}
+    docker = [found for found in made.by_urn.values() if found["type"].startswith("docker:") and found["custom"]]
+    assert docker
+    for found in docker:
+        host = made.host_of(found)
+        assert host in HOSTS, found["name"]
+        # The volume of a stateful service alone leaves out its host.
+        assert found["name"].startswith(f"{host}-") or found["name"] in {"db", "disk"}
+        assert (found["deletedWith"] or None) == servers.get(host), found["name"]
+    assert {host: len(made.on(host)) > 0 for host in HOSTS} == dict.fromkeys(HOSTS, True)
+
+
+def test_a_host_is_reached_with_its_key_pinned_and_after_it_was_prepared(fleet: Any) -> None:
+    made = fleet()
+    for host, found in made.of("pulumi:providers:docker").items():
+        assert found["inputs"]["host"] == f"ssh://root@{made.hosts()[host]['address']}:22"
+        assert "StrictHostKeyChecking=yes" in str(found["inputs"]["sshOpts"])
+        assert made.of(COMMAND)[host]["urn"] in found["dependencies"]
+
+
+def test_replicas_are_where_the_placement_says(fleet: Any) -> None:
+    made = fleet()
+    containers = {name for name in made.of(CONTAINER) if not name.endswith("-edge")}
+    assert containers == {f"{host}-{slot}" for slot, host in made.replicas().items()}
+    assert (made.replicas()["db-1"], made.replicas()["disk-1"]) == ("box", "host1")
+
+
+def test_data_is_protected_once_on_a_disk_of_its_own_where_the_host_is_made(fleet: Any) -> None:
+    made = fleet()
+    assert made.of(VOLUME)["db"]["protect"]
+    disk = made.of(VOLUME)["disk"]
+    assert not disk["protect"]
+    assert disk["inputs"]["driverOpts"] == {"type": "none", "o": "bind", "device": "/mnt/quayside/disk/data"}
+    assert made.of(COMMAND)["disk"]["urn"] in disk["dependencies"]
+    (volume,) = made.of("hcloud:index/volume:Volume").values()
+    assert volume["protect"]
+    assert not volume["deletedWith"]
+
+
+# --- what is open ----------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_open_that_the_plan_does_not_name(fleet: Any) -> None:
+    made = fleet()
+    for name, server in made.of(SERVER).items():
+        assert len(server["inputs"]["firewallIds"]) == 1, name
+    addresses = {host: row["address"] for host, row in made.hosts().items()}
+    for name, found in made.of(FIREWALL).items():
+        opened = {(r["protocol"], r.get("port")): set(r["sourceIps"]) for r in found["inputs"]["rules"]}
+        if name == "mesh":
+            edges = {f"{address}/32" for address in addresses.values()}
+            assert opened == {("tcp", "8443"): edges, ("icmp", None): edges}
+            assert found["inputs"]["applyTos"]
+        else:
+            # Behind a balancer, which comes by the private network, there is nothing but SSH.
+            assert opened == {("tcp", "22"): {OFFICE}, ("icmp", None): {OFFICE}}
+            assert "applyTos" not in found["inputs"]
+
+
+def test_hosts_publish_what_the_plan_names_and_filter_it_themselves(fleet: Any) -> None:
+    made = fleet()
+    published = {
+        name: {port["external"] for port in found["inputs"].get("ports", ())}
+        for name, found in made.of(CONTAINER).items()
+        if found["inputs"].get("ports")
+    }
+    # Visitors do not come to a server that the balancer does not know.
+    entries = {f"{host}-edge": {80, 8443, 8405} for host in HOSTS if host != "box"}
+    assert published == {**entries, "box-edge": {8443}, "box-db-1": {6379}}
+    scripts = {host: made.of(COMMAND)[host]["inputs"]["stdin"] for host in HOSTS}
+    assert "-s 198.51.100.0/28 -p tcp --dport 6379 -j ACCEPT" in scripts["box"]
+    assert all("6379" not in scripts[host] for host in HOSTS if host != "box")
+    for host in HOSTS:
+        others = {row["address"] for name, row in made.hosts().items() if name != host}
+        assert all(f"-s {address}/32 -p tcp --dport 8443" in scripts[host] for address in others)
+        assert ("--dport 80 " in scripts[host]) is (host != "box")
+
+
+def test_the_balancer_alone_is_believed_and_asks_where_no_proxy_protocol_is(fleet: Any) -> None:
+    made = fleet()
+    (service,) = made.of("hcloud:index/loadBalancerService:LoadBalancerService").values()
+    assert service["inputs"]["proxyprotocol"] is True
+    assert service["inputs"]["healthCheck"]["port"] == 8405
+    assert "expect-proxy layer4 if { src 10.0." in made.config("host1")
+    assert "bind :8405" in made.config("host1")
+    assert {found["inputs"]["name"] for found in made.of(RRSET).values()} == {"web"}
+    assert made.report.outputs["urls"] == ["https://web.example.com/"]
+
+
+# --- routing ---------------------------------------------------------------------------------------------------------
+
+
+def test_all_hosts_accept_before_any_routes_and_all_route_before_any_forgets(fleet: Any) -> None:
+    made = fleet()
+    commands = made.of(COMMAND)
+    for host in HOSTS:
+        assert {commands[f"{other}-accept"]["urn"] for other in HOSTS} <= set(commands[f"{host}-route"]["dependencies"])
+        assert {commands[f"{other}-route"]["urn"] for other in HOSTS} <= set(commands[f"{host}-forget"]["dependencies"])
+        mine = {f["urn"] for f in made.on(host) if f["type"] == CONTAINER}
+        assert mine <= set(commands[f"{host}-accept"]["dependencies"])
+
+
+def test_a_service_elsewhere_is_reached_by_its_hosts_gateway(fleet: Any) -> None:
+    made = fleet()
+    caller = made.replicas()["web-1"]
+    assert caller != "box"
+    assert "203.0.113.7:8443 sni str(db.box.quayside)" in made.config(caller)
+
+
+def test_no_secret_is_in_what_a_preview_shows(fleet: Any) -> None:
+    made = fleet()
+    for name, found in made.of(COMMAND).items():
+        if not name.endswith("-files"):
+            assert "PRIVATE KEY" not in str(found["inputs"]), name
+    assert "a secret" not in str(made.report.resources)
+
+
+def test_a_given_certificate_is_passed_to_the_entries(fleet: Any) -> None:
+    def given(_services: Any, config: Any) -> None:
+        config["edge"] = {"certificate": "site"}
+        del config["capacity"]["balancer"]
+        config["dns"] = {"provider": "manual"}
+
+    made = fleet(given)
+    assert {port["external"] for port in made.of(CONTAINER)["box-edge"]["inputs"]["ports"]} == {80, 443, 8443}
+    assert "ssl crt /var/lib/haproxy/mesh/site-" in made.config("box")
+    records: Any = made.report.outputs["records"]
+    assert {(r["name"], r["type"]) for r in records} == {("web.example.com", "A")}
+    assert {r["value"] for r in records} == {row["address"] for row in made.hosts().values()}
+
+
+# --- changes ---------------------------------------------------------------------------------------------------------
+
+
+def _burst(droplets: int) -> Change:
+    def change(_services: Any, config: Any) -> None:
+        config["burst"]["droplets"] = droplets
+
+    return change
+
+
+def test_a_burst_adds_what_is_of_droplets_and_changes_no_container(fleet: Any) -> None:
+    before, after = fleet(_burst(0)), fleet(_burst(2))
+    assert not [urn for urn in before.by_urn if urn not in after.by_urn]
+    new = [found for urn, found in after.by_urn.items() if urn not in before.by_urn and found["custom"]]
+    rented = {"burst1", "burst2"}
+    for found in new:
+        mine = any(name in found["name"] for name in rented) or after.host_of(found) in rented
+        assert mine or found["type"].startswith("digitalocean:"), found["name"]
+    assert len(after.of(DROPLET)) == 2
+    changed = {
+        f"{found['type'].rpartition(':')[2]} {found['name']}"
+        for urn, found in before.by_urn.items()
+        if found["custom"] and not _same(found, after.by_urn[urn])
+    }
+    steps = {f"Command {host}-{step}" for host in HOSTS for step in ("accept", "route", "forget")}
+    assert changed <= {"Firewall mesh", *(f"Command {host}" for host in HOSTS), *steps}
+    assert {f"Command {host}-route" for host in ("host1", "host2", "host3")} <= changed
+
+
+def test_droplets_admit_the_fleet_and_admins_alone_and_go_with_all_that_is_on_them(fleet: Any) -> None:
+    made = fleet(_burst(2))
+    (wall,) = made.of("digitalocean:index/firewall:Firewall").values()
+    opened: dict[tuple[str, str | None], set[str]] = {}
+    for rule in wall["inputs"]["inboundRules"]:
+        opened.setdefault((rule["protocol"], rule.get("portRange")), set()).update(rule["sourceAddresses"])
+    edges = {f"{made.hosts()[host]['address']}/32" for host in HOSTS}
+    assert opened == {("tcp", "22"): {OFFICE}, ("tcp", "8443"): edges, ("icmp", None): {OFFICE, *edges}}
+    for name, droplet in made.of(DROPLET).items():
+        assert {found["deletedWith"] for found in made.on(name)} == {droplet["urn"]}
+        ports = made.of(CONTAINER)[f"{name}-edge"]["inputs"]["ports"]
+        assert [port["external"] for port in ports] == [8443]
+
+
+def _down(_services: Any, config: Any) -> None:
+    config["capacity"]["down"] = ["host2"]
+
+
+def test_a_host_that_is_down_is_left_alone(fleet: Any) -> None:
+    before, after = fleet(), fleet(_down)
+    assert after.hosts()["host2"]["state"] == "down"
+    assert "host2" not in after.replicas().values()
+    assert sorted(after.replicas()) == sorted(before.replicas())
+    # All that was there is there still, so that nothing is deleted.
+    assert {found["urn"] for found in before.on("host2")} <= {found["urn"] for found in after.on("host2")}
+    steps = {f"host2-{step}" for step in ("files", "accept", "route", "forget")}
+    asked = [*after.on("host2"), *(f for name, f in after.of(COMMAND).items() if name in {"host2", *steps})]
+    assert len(asked) > 5
+    for found in asked:
+        assert found["ignoreChanges"] == ["*"], found["name"]
+        assert found["retainOnDelete"], found["name"]
+        assert not found["protect"]
+    dead = {found["urn"] for found in asked}
+    for found in after.by_urn.values():
+        others = found["urn"] not in dead and found["custom"] and found["type"] != "pulumi:providers:docker"
+        assert not (others and dead & set(found["dependencies"])), found["name"]
+
+
+def test_no_other_container_waits_for_another_host_or_moves_when_one_is_down(fleet: Any) -> None:
+    before, after = fleet(), fleet(_down)
+    for urn, found in before.by_urn.items():
+        if found["type"] == CONTAINER and before.host_of(found) != "host2":
+            assert _same(found, after.by_urn[urn]), found["name"]
+
+
+def test_a_draining_host_keeps_its_edge_and_loses_its_replicas(fleet: Any) -> None:
+    def drain(_services: Any, config: Any) -> None:
+        config["capacity"]["drain"] = ["host3"]
+
+    before, after = fleet(), fleet(drain)
+    assert "host3" not in after.replicas().values()
+    assert sorted(after.replicas()) == sorted(before.replicas())
+    assert {found["name"] for found in after.on("host3") if found["type"] == CONTAINER} == {"host3-edge"}
+    assert 'string "draining"' in after.config("host3")
+    moved = {slot for slot, host in before.replicas().items() if after.replicas()[slot] != host}
+    assert moved == {slot for slot, host in before.replicas().items() if host == "host3"}
+
+
+def test_a_generation_replaces_one_server_and_nothing_else_changes(fleet: Any) -> None:
+    def roll(_services: Any, config: Any) -> None:
+        config["capacity"]["generation"] = {"host2": 1}
+
+    before, after = fleet(), fleet(roll)
+    assert set(before.by_urn) == set(after.by_urn)
+    changed = [found["name"] for urn, found in before.by_urn.items() if not _same(found, after.by_urn[urn])]
+    assert changed == ["host2"]
+    server = after.of(SERVER)["host2"]
+    assert server["replaceOnChanges"] == ["labels.generation"]
+    assert server["deleteBeforeReplace"]
+
+
+# --- what cannot be --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        (lambda _s, c: c.update(registry={"local": {"bucket": "images"}}), "quayside:registry/local"),
+        (lambda s, _c: s["api"].update(ports=[{"port": 9000, "sources": [OFFICE]}]), "services/api/ports"),
+        (lambda s, _c: s["web"].update(routes=["elsewhere.org"]), "services/web/routes"),
+        (lambda _s, c: c["capacity"].update(location="mars1"), "quayside:capacity/location"),
+        (lambda _s, c: c["capacity"].update(balancer={"type": "lb99"}), "quayside:capacity/balancer/type"),
+        (lambda _s, c: c.update(edge={"http": 8080}), "quayside:edge/http"),
+        (lambda _s, c: c["access"].update(ssh=[]), "quayside:access/ssh"),
+        (lambda s, _c: s["db"].update(place="nowhere"), "services/db/place"),
+    ],
+)
+def test_what_cannot_be_carried_out_is_named(change: Change, path: str, tmp_path: Path) -> None:
+    services, config = copy.deepcopy(SERVICES), copy.deepcopy(CONFIG)
+    change(services, config)
+    with pytest.raises(RehearsalError, match=path):
+        _rehearsed(tmp_path / "p", services, config)
+
+
+def test_all_problems_come_at_once(tmp_path: Path) -> None:
+    services, config = copy.deepcopy(SERVICES), copy.deepcopy(CONFIG)
+    config["registry"] = {"local": {"bucket": "images"}}
+    config["access"]["ssh"] = []
+    services["web"]["uses"] = ["nobody"]
+    with pytest.raises(RehearsalError) as refused:
+        _rehearsed(tmp_path / "p", services, config)
+    assert all(
+        path in str(refused.value) for path in ("quayside:registry/local", "quayside:access/ssh", "services/web/uses")
+    )
+
+
+# --- stacks that people keep -----------------------------------------------------------------------------------------
+
+
+def test_the_shops_staging_stack_is_as_designed() -> None:
+    made = Fleet(rehearse("staging", REPOSITORY))
+    assert {host: row["kind"] for host, row in made.hosts().items()} == {
+        "host1": "created",
+        "host2": "created",
+        "host3": "created",
+        "db1": "existing",
+    }
+    assert made.replicas()["session-1"] == "db1"
+    assert not made.of(DROPLET)
+
+
+@pytest.mark.parametrize("stack", ["prod", "move"])
+def test_jam(stack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", PASSPHRASE)
+    made = Fleet(story("jam").rehearse(stack, tmp_path / "project"))
+    assert not made.of(SERVER)
+    assert made.replicas()["mysql-1"] == ("alto" if stack == "prod" else "old1")
+    if stack == "prod":
+        assert len(made.of(DROPLET)) == 2
+        alto = made.of(COMMAND)["alto"]["inputs"]["stdin"]
+        assert "-s 198.51.100.0/28 -p tcp --dport 3306 -j ACCEPT" in alto
+        for found in made.of("pulumi:providers:docker").values():
+            assert found["inputs"]["registryAuth"] == "[secret]"
+    else:
+        # Traffic is on the old side, and each side serves both databases to whom it may concern.
+        assert "weight 0" in made.config("old1")
+        assert made.replicas()["mysql-new-1"] == "alto"
