@@ -33,7 +33,8 @@ HEALTH_PATH = "/.well-known/quayside/health"
 # 20 services of a host, twice a second would be 760 handshakes a second for it. Requests tell of a dead host sooner:
 # one that cannot connect goes to another server after a second, and three of those bring the next check forward.
 _INTERVAL = "inter 2s fastinter 500ms downinter 2s"
-# A host that died sends no reset. What it does not acknowledge ends after two seconds, where it would be a minute.
+# A host that died sends no reset. What it does not acknowledge ends after two seconds, where it would be a minute. Said
+# of each server: HAProxy 2.6 takes it in `default-server`, and then leaves it out of what servers inherit.
 _DEAD = "tcp-ut 2s"
 # The gateway closes a connection that was idle for 5 s: one that is about to be closed should not get a request.
 _POOL = "pool-purge-delay 1s"
@@ -157,12 +158,12 @@ def _service(
             check = "" if service.stateful else f" check-sni {sni}"
             if probed(service):
                 asked = name(probe(service.name), receiver)
-                probes.append(f"    server {server} {at} sni str({asked}) check check-sni {asked}")
+                probes.append(f"    server {server} {at} sni str({asked}) check check-sni {asked} {_DEAD}")
                 check = f" no-check track up_{service.name}/{server}"
             cookie = f" cookie {label.slots[0].name}" if sticky else ""
-            remote.append(f"    server {server} {at} sni str({sni}){check} weight {weight}{cookie}")
+            remote.append(f"    server {server} {at} sni str({sni}){check} {_DEAD} weight {weight}{cookie}")
     # What a default says holds for the servers after it, so not for those on this host.
-    others = f"    default-server {mesh.options} {_INTERVAL} {_DEAD}"
+    others = f"    default-server {mesh.options} {_INTERVAL}"
     local = replace(service, slots=plan.slots(service.name, host))
     if not remote:
         yield from haproxy.backend(local, containers)

@@ -475,18 +475,34 @@ def test_a_host_that_cannot_be_reached_is_named(release: Release) -> None:
 
 
 def test_others_serve_when_a_host_dies(release: Release) -> None:
+    """What was under way to it is sent to another, and nobody waits for longer than three seconds."""
     release.up()
     stack, loads = every(release, hosts=("host1", "host3"))
-    died = 0.0
     with stack:
-        began = time.monotonic()
-        time.sleep(3)
-        died = time.monotonic() - began + 1
+        time.sleep(2)
         release.fleet["host2"].kill()
         time.sleep(8)
     for load in loads:
-        print(load.report)
-        late = [reason for reason in load.report.reasons if float(reason.split(" ", 1)[0]) > died + 4]
-        assert not late, str(load.report)
-        assert load.report.failed < 20, str(load.report)
+        print(f"slowest {load.report.slowest:.1f} s; {load.report}")
+    for load in loads:
+        assert load.report.failed == 0, str(load.report)
+        assert load.report.slowest < 3.5
+    # Declared down, the others are released without it, and it comes back as it was.
+    release.given["hosts"]["host2"]["down"] = True
+    release.given["stranded"] = {"host2": ["web-2", "session-1", "stranger-1"]}
+    moved = {"web-2": "host3", "stranger-1": "host3"}
+    release.given["where"] |= {slot: (slot.partition("-")[0], host) for slot, host in moved.items()}
+    del release.given["where"]["session-1"]
+    release.services["web"]["env"] = {"VERSION": "down"}
+    done = release.up()
+    print(f"release beside a dead host: {done.seconds:.1f} s")
+    for name in ("host1", "host3"):
+        assert {release.get(name)["version"] for _ in range(6)} == {"down"}
     release.fleet["host2"].restart()
+    release.given["hosts"]["host2"].pop("down")
+    release.given.pop("stranded")
+    release.given["where"] = dict(WHERE)
+    release.up()
+    for name in NAMES:
+        assert {release.get(name)["version"] for _ in range(6)} == {"down"}
+        assert release.get(name, "/via")["api"]["version"]

@@ -40,7 +40,7 @@ WHERE = {
 HOSTS = fleet(host("a"), host("b"), host("c", burst=True))
 OTHERS = (
     f"default-server ssl crt {FILES}/a.pem ca-file {FILES}/ca.pem verify required ssl-min-ver TLSv1.3"
-    " inter 2s fastinter 500ms downinter 2s tcp-ut 2s"
+    " inter 2s fastinter 500ms downinter 2s"
 )
 
 
@@ -89,8 +89,8 @@ def test_local_replicas_and_remote_ones_share_by_weight() -> None:
     assert section(text, "backend svc_web")[-4:] == [
         "server web-1 web-1-abc1234:8000 weight 1",
         f"{OTHERS} pool-purge-delay 1s",
-        "server web.b 10.0.0.2:8443 sni str(web.b.quayside) check-sni web.b.quayside weight 5",
-        "server web.c 10.0.0.3:8443 sni str(web.c.quayside) check-sni web.c.quayside weight 7",
+        "server web.b 10.0.0.2:8443 sni str(web.b.quayside) check-sni web.b.quayside tcp-ut 2s weight 5",
+        "server web.c 10.0.0.3:8443 sni str(web.c.quayside) check-sni web.c.quayside tcp-ut 2s weight 7",
     ]
 
 
@@ -98,7 +98,7 @@ def test_a_sticky_service_has_a_server_and_a_cookie_for_every_slot() -> None:
     assert servers(rendered(shop(**{"cart-2": 0}), "a"), "backend svc_cart") == [
         "server cart-1 cart-1-abc1234:8000 weight 1 cookie cart-1",
         "server 0-cart-2.c 10.0.0.3:8443 sni str(0-cart-2.c.quayside) check-sni 0-cart-2.c.quayside"
-        " weight 0 cookie cart-2",
+        " tcp-ut 2s weight 0 cookie cart-2",
     ]
 
 
@@ -107,14 +107,14 @@ def test_remote_replicas_of_a_tcp_service_are_asked_after_by_http() -> None:
     assert section(text, "backend svc_cache")[-3:] == [
         "server cache-1 cache-1-abc1234:11211 weight 1",
         OTHERS,
-        "server cache.c 10.0.0.3:8443 sni str(cache.c.quayside) no-check track up_cache/cache.c weight 1",
+        "server cache.c 10.0.0.3:8443 sni str(cache.c.quayside) no-check track up_cache/cache.c tcp-ut 2s weight 1",
     ]
     assert section(text, "backend up_cache") == [
         "timeout check 2s",
         "option httpchk",
         "http-check send meth GET uri / ver HTTP/1.1 hdr Host quayside",
         f"{OTHERS} fall 2 rise 1",
-        "server cache.c 10.0.0.3:8443 sni str(1-cache.c.quayside) check check-sni 1-cache.c.quayside",
+        "server cache.c 10.0.0.3:8443 sni str(1-cache.c.quayside) check check-sni 1-cache.c.quayside tcp-ut 2s",
     ]
 
 
@@ -123,7 +123,7 @@ def test_a_remote_stateful_service_is_held_on_to() -> None:
         "retries 30",
         "default-server resolvers docker resolve-prefer ipv4 init-addr last,libc,none",
         OTHERS,
-        "server session.b 10.0.0.2:8443 sni str(session.b.quayside) weight 1",
+        "server session.b 10.0.0.2:8443 sni str(session.b.quayside) tcp-ut 2s weight 1",
     ]
 
 
@@ -190,7 +190,7 @@ def test_a_slot_on_a_droplet_is_called_after_its_service_and_number() -> None:
     services["cart"] = {**services["cart"], "routes": ("cart.{domain}",), "replicas": 1}
     assert servers(rendered(shop(services, where), "a"), "backend svc_cart")[1] == (
         "server 0-cart--1.c 10.0.0.3:8443 sni str(0-cart--1.c.quayside) check-sni 0-cart--1.c.quayside"
-        " weight 1 cookie cart_1_c"
+        " tcp-ut 2s weight 1 cookie cart_1_c"
     )
 
 
