@@ -81,7 +81,9 @@ def test_no_call_goes_to_a_host_that_is_down(made: Resources) -> None:
         down = name.startswith(DOWN)
         assert step["ignoreChanges"] == (["*"] if down else [])
         # One that is down from the beginning is not reached for when it is made.
-        assert step["inputs"]["create"] == ("true" if down else 'exec sh -c "$QUAYSIDE_REACH" reach "$QUAYSIDE_RELEASE"')
+        assert step["inputs"]["create"] == (
+            "true" if down else 'exec sh -c "$QUAYSIDE_REACH" reach "$QUAYSIDE_RELEASE"'
+        )
 
 
 def test_only_the_files_are_secret(made: Resources) -> None:
