@@ -317,16 +317,15 @@ def test_what_apply_cannot_carry_out_is_counted_by_type(
 ) -> None:
     program(
         project,
-        "import pulumi_tls as tls\n[tls.PrivateKey(f'k{n}', algorithm='ED25519') for n in range(3)]\n"
-        "tls.CertRequest('r', private_key_pem='x')\n",
+        "import pulumi_aws as aws\n[aws.cloudwatch.LogGroup(f'l{n}') for n in range(3)]\naws.ecs.Cluster('c')\n",
     )
-    (project / "Pulumi.t.yaml").write_text("config: {}\n")
+    (project / "Pulumi.t.yaml").write_text("config: {'aws:region': eu-central-1}\n")
     monkeypatch.chdir(project)
     assert main(["t", "--apply"]) == 1
     assert capsys.readouterr().err == (
         "stack t cannot be applied; nothing was touched\n"
-        "4 resources are not carried out by the rehearsal (1 CertRequest, 3 PrivateKey); "
-        "only Docker resources and local commands are: use `pulumi up`\n"
+        "4 resources are not carried out by the rehearsal (1 Cluster, 3 LogGroup); "
+        "only Docker, tls and random resources and local commands are: use `pulumi up`\n"
     )
 
 

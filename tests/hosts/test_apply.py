@@ -369,7 +369,7 @@ def test_what_cannot_be_carried_out_is_refused_before_anything_is_touched(stack:
     with pytest.raises(ApplyError) as caught:
         stack.up()
     assert "odd (docker:index/container:Container)/gpus" in str(caught.value)
-    assert "s (docker:index/secret:Secret)" in str(caught.value)
+    assert "1 resource is not carried out by the rehearsal (1 Secret)" in str(caught.value)
     assert not stack.containers()
 
 
