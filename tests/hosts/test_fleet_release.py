@@ -396,6 +396,9 @@ def test_a_release_of_web_drops_nothing(release: Release) -> None:
         assert release.get(name)["version"] == "2"
 
 
+@pytest.mark.skipif(
+    os.environ.get("QUAYSIDE_FULL") != "1", reason="counts seconds under load on three hosts: set QUAYSIDE_FULL=1"
+)
 def test_a_release_of_a_service_on_another_host_drops_nothing(release: Release) -> None:
     release.services["api"]["env"] = {"VERSION": "2"}
     stack, loads = every(release, "/via")
@@ -474,6 +477,9 @@ def test_a_host_that_cannot_be_reached_is_named(release: Release) -> None:
     release.up()
 
 
+@pytest.mark.skipif(
+    os.environ.get("QUAYSIDE_FULL") != "1", reason="counts seconds under load on three hosts: set QUAYSIDE_FULL=1"
+)
 def test_others_serve_when_a_host_dies(release: Release) -> None:
     """What was under way to it is sent to another, and nobody waits for longer than three seconds."""
     release.up()

@@ -274,7 +274,7 @@ def test_what_cannot_be_made_is_refused_or_fails(stack: Stack) -> None:
     program.write_text(PROGRAM + "random.RandomPet('pet')\nrandom.RandomInteger('seeded', min=1, max=2, seed='x')\n")
     with pytest.raises(ApplyError) as caught:
         stack.up()
-    assert "pet (random:index/randomPet:RandomPet): cannot be carried out" in str(caught.value)
+    assert "1 resource is not carried out by the rehearsal (1 RandomPet)" in str(caught.value)
     assert "seeded (random:index/randomInteger:RandomInteger)/seed: is not carried out" in str(caught.value)
     program.write_text(PROGRAM + "random.RandomUuid('u', keepers={'hash': password.bcrypt_hash})\n")
     with pytest.raises(ApplyError, match=r"u \(RandomUuid\) failed:\ndepends on a value that nothing has made"):
