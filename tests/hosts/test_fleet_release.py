@@ -408,6 +408,9 @@ def test_a_release_of_a_service_on_another_host_drops_nothing(release: Release) 
     sound(release, loads, {"1", "2"})
 
 
+@pytest.mark.skipif(
+    os.environ.get("QUAYSIDE_FULL") != "1", reason="counts seconds under load on three hosts: set QUAYSIDE_FULL=1"
+)
 def test_a_service_that_moves_drops_nothing(release: Release) -> None:
     release.given["where"]["api-1"] = ("api", "host1")
     stack, loads = every(release, "/via")
