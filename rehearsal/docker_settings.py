@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from rehearsal.providers import StepError
 from rehearsal.values import Properties, has_unknown, items_of, mapping, members_of, revealed, sequence
+from settings.types import DOCKER_HUB, registry_host
 
 DOCKER_PROVIDER: Final = "pulumi:providers:docker"
 _TAKEN: Final = frozenset(
     {"host", "sshOpts", "registryAuth", "disableDockerDaemonCheck", "version", "pluginDownloadURL"}
 )
 _LOGIN: Final = frozenset({"address", "username", "password", "authDisabled", "configFile", "configFileContent"})
-_DOCKER_HUB: Final = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +117,10 @@ def _from_config(address: str, text: str, where: str) -> list[Login]:
 
 
 def _registry(image: str) -> str:
-    first, slash, _ = image.partition("/")
-    return first if slash and ("." in first or ":" in first or first == "localhost") else "docker.io"
+    return registry_host(image) or "docker.io"
 
 
 def _same(one: str, other: str) -> bool:
     names = [address.partition("://")[2] or address for address in (one, other)]
     hosts = [name.partition("/")[0] for name in names]
-    return hosts[0] == hosts[1] or set(hosts) <= _DOCKER_HUB
+    return hosts[0] == hosts[1] or set(hosts) <= DOCKER_HUB

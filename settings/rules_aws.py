@@ -14,7 +14,7 @@ from settings.capacity import AwsCapacity
 from settings.problems import Problem
 from settings.service import Autoscale, Rollout, Service
 from settings.stack import Stack
-from settings.types import amount, nearest, parse_image, span
+from settings.types import amount, nearest, parse_image, registry_host, span
 
 HOUR = 3600
 WEEK = 7 * 24 * HOUR
@@ -122,7 +122,7 @@ def _images(stack: Stack, services: Mapping[str, Service]) -> Iterator[Problem]:
         for key, image in images:
             repository = parse_image(image).repository
             close = nearest(repository, known, 0.85)
-            if repository not in known and close is not None and _image_host(repository) is None:
+            if repository not in known and close is not None and registry_host(repository) is None:
                 yield Problem(
                     f"services/{name}/{key}",
                     f"{repository} is none of quayside:registry/repositories; did you mean {close}?",
@@ -349,7 +349,7 @@ def _outside(at: str, service: Service, stack: Stack) -> Iterator[Problem]:
 
 def _unreachable(path: str, image: str, stack: Stack) -> Iterator[Problem]:
     repository = parse_image(image).repository
-    host = _image_host(repository)
+    host = registry_host(repository)
     found = _ECR.fullmatch(host) if host else None
     if found is not None and (not stack.region or found[1] == stack.region):
         return
@@ -363,12 +363,6 @@ def _unreachable(path: str, image: str, stack: Stack) -> Iterator[Problem]:
         f"cannot be pulled with nat: none, got {repository}",
         "push it to a repository of quayside:registry, or to ECR in this region; or set quayside:network: {nat: one}",
     )
-
-
-def _image_host(repository: str) -> str | None:
-    """The registry's host, where an image names one; as Docker tells it from the first part of a repository."""
-    first, slash, _ = repository.partition("/")
-    return first if slash and ("." in first or ":" in first or first == "localhost") else None
 
 
 def _within(inner: str, outer: str) -> bool:

@@ -714,6 +714,16 @@ class ImageReference:
         return f"{self.repository}{tag}@{self.digest}" if self.digest else f"{self.repository}{tag}"
 
 
+DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+"""Names of Docker Hub: the last is ECR's; images without a host come from there."""
+
+
+def registry_host(image: str) -> str | None:
+    """The registry's host, where an image names one; as Docker tells it from the first part of a repository."""
+    first, slash, _ = image.partition("/")
+    return first if slash and ("." in first or ":" in first or first == "localhost") else None
+
+
 def parse_image(image: str) -> ImageReference:
     """Split a reference that was validated as `Image`; ``ValueError`` for any other."""
     found = _IMAGE.fullmatch(image) if len(image) <= 512 else None

@@ -58,32 +58,23 @@ class SecurityGroups(pulumi.ComponentResource):
             raise ValueError(f"flow should have a group of the plan at one end, got {flow.source} → {flow.target}")
         name = f"{flow.source}-{flow.target}-{flow.protocol}-{flow.first}-{flow.last}"
         child = pulumi.ResourceOptions(parent=self)
-        made: list[pulumi.Resource] = []
-        if flow.source in self.ids:
-            made.append(
-                aws.vpc.SecurityGroupEgressRule(
-                    name,
-                    security_group_id=self.ids[flow.source],
-                    **self._other(flow.target),
-                    **_ports(flow),
-                    description=flow.why,
-                    tags=tags,
-                    opts=child,
-                )
+        ends = (
+            (aws.vpc.SecurityGroupEgressRule, flow.source, flow.target),
+            (aws.vpc.SecurityGroupIngressRule, flow.target, flow.source),
+        )
+        return [
+            kind(
+                name,
+                security_group_id=self.ids[own],
+                **self._other(other),
+                **_ports(flow),
+                description=flow.why,
+                tags=tags,
+                opts=child,
             )
-        if flow.target in self.ids:
-            made.append(
-                aws.vpc.SecurityGroupIngressRule(
-                    name,
-                    security_group_id=self.ids[flow.target],
-                    **self._other(flow.source),
-                    **_ports(flow),
-                    description=flow.why,
-                    tags=tags,
-                    opts=child,
-                )
-            )
-        return made
+            for kind, own, other in ends
+            if own in self.ids
+        ]
 
     def _other(self, end: str) -> _Other:
         if end in self.ids:

@@ -26,7 +26,7 @@ MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 
 
 def serve(handler: Handler, port: int, *, websocket: str | None = None) -> None:
-    """Serve until SIGTERM or Ctrl-C. ``websocket`` is the path on which frames are echoed."""
+    """Serve until SIGTERM or Ctrl-C; port 0 is any free one. Frames are echoed on the path ``websocket``."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -43,7 +43,7 @@ def serve(handler: Handler, port: int, *, websocket: str | None = None) -> None:
                 writer.close()
 
         server = await asyncio.start_server(connection, "0.0.0.0", port, backlog=512)  # noqa: S104
-        print(f"listening on port {port}", flush=True)  # noqa: T201
+        print(f"listening on port {server.sockets[0].getsockname()[1]}", flush=True)  # noqa: T201
         async with server:
             await server.serve_forever()
 

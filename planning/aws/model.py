@@ -269,8 +269,6 @@ class AwsPlan:
     region: str
     network: NetworkPlan
     pool: Pool | None
-    fargate: bool
-    """Whether any service runs on Fargate."""
     balancers: Sequence[BalancerPlan]
     security: SecurityPlan
     services: Mapping[str, AwsService]

@@ -10,8 +10,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 
 from planning.aws.model import NetworkPlan, Zone
-from planning.aws.tasks import network_mode
-from settings.capacity import AwsCapacity
+from planning.aws.tasks import capacity_of, network_mode
 from settings.problems import ConfigError, Problem
 from settings.stack import Stack
 
@@ -39,7 +38,7 @@ def zone_letters(region: str, zones: int | Sequence[str]) -> Sequence[str]:
 
 def network(stack: Stack) -> NetworkPlan:
     """The VPC of a stack. Raises ConfigError where the region has too few zones."""
-    capacity = stack.capacity if isinstance(stack.capacity, AwsCapacity) else AwsCapacity()
+    capacity = capacity_of(stack)
     region = stack.region or ""
     letters = zone_letters(region, capacity.zones)
     return NetworkPlan(

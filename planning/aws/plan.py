@@ -28,7 +28,6 @@ from planning.aws.security import security
 from planning.collect import collect
 from planning.order import creation_order
 from planning.rendering import Rendered, RenderedFile, render
-from settings.capacity import AwsCapacity
 from settings.problems import ConfigError, Problem
 from settings.service import Autoscale, Service
 from settings.stack import Stack
@@ -70,7 +69,6 @@ def plan(stack: Stack, sources: Mapping[str, str]) -> AwsPlan:
         region=stack.region or "",
         network=network(stack),
         pool=pool,
-        fargate=any(service.fargate for service in built.values()),
         balancers=behind,
         security=guarded,
         services={name: built[name] for name in order},
@@ -120,10 +118,6 @@ def _notes(name: str, service: Service, pool: Pool | None, fit: capacity.Fit | N
         )
 
 
-def capacity_of(stack: Stack) -> AwsCapacity:
-    return stack.capacity if isinstance(stack.capacity, AwsCapacity) else AwsCapacity()
-
-
 def _order(services: Mapping[str, Service]) -> Sequence[str]:
     """Those that a service uses, or comes after, stand before it.
 
@@ -149,7 +143,7 @@ def _file_sizes(name: str, files: Iterable[RenderedFile]) -> Iterable[Problem]:
 
 
 def _pool(stack: Stack, problems: list[Problem]) -> Pool | None:
-    instances = capacity_of(stack).instances
+    instances = tasks.capacity_of(stack).instances
     if instances is None:
         return None
     types, found = capacity.resolve(instances.types)
@@ -294,7 +288,7 @@ def _canary_scaling(scaling: Scaling, share: int) -> Scaling:
 
 def _fit(stack: Stack, pool: Pool, services: Iterable[AwsService]) -> capacity.Fit:
     types, _ = capacity.resolve(pool.types)
-    zones = capacity_of(stack).zones
+    zones = tasks.capacity_of(stack).zones
     return capacity.fit(
         [load for service in services if not service.fargate for load in _loads(service)],
         capacity.Pool(

@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from planning.aws.images import split
 from planning.aws.model import S3, BalancerPlan, SecurityPlan
-from planning.aws.tasks import network_mode
+from planning.aws.tasks import capacity_of, network_mode
 from planning.flows import WORLD, Flow, flow, merged, rows
-from settings.capacity import AwsCapacity
 from settings.problems import Problem
 from settings.service import Egress, Service
 from settings.stack import Stack
-from settings.types import parse_image
+from settings.types import parse_image, registry_host
 
 INSTANCES = "instances"
 ENDPOINTS = "endpoints"
@@ -51,7 +49,7 @@ def who(plan: SecurityPlan) -> list[dict[str, str]]:
 
 
 def _has_pool(stack: Stack) -> bool:
-    return isinstance(stack.capacity, AwsCapacity) and stack.capacity.instances is not None
+    return capacity_of(stack).instances is not None
 
 
 def _group(name: str, service: Service) -> str:
@@ -148,7 +146,7 @@ def _from_instances(stack: Stack) -> Iterator[Flow]:
 def pull_ports(service: Service) -> set[int]:
     """Ports of the registries that a service's images come from."""
     references = [service.image, *([service.canary.image] if service.canary else [])]
-    hosts = [split(parse_image(reference))[0] or "" for reference in references]
+    hosts = [registry_host(parse_image(reference).repository) or "" for reference in references]
     return {int(port) if port else 443 for _, _, port in (host.partition(":") for host in hosts)}
 
 

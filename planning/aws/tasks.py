@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from planning.aws.capacity import SERVICE_CONNECT_CPU, SERVICE_CONNECT_MEMORY
+from settings.capacity import AwsCapacity
 from settings.service import Service
 from settings.stack import Stack
 
@@ -16,6 +17,11 @@ FILES_MEMORY = 32
 """MiB of the container that lays a service's files down and ends before the service starts."""
 FILES_LIMIT = 40 * 1024
 """Bytes of a service's files: they travel inside the task definition, which ends at 64 KiB."""
+
+
+def capacity_of(stack: Stack) -> AwsCapacity:
+    """What an AWS stack has to run on; Fargate alone where it does not say."""
+    return stack.capacity if isinstance(stack.capacity, AwsCapacity) else AwsCapacity()
 
 
 def container_cpu(service: Service) -> int:
@@ -46,6 +52,6 @@ def providers(service: Service, stack: Stack) -> Mapping[str, int]:
     """Capacity provider → weight. On Fargate, nothing that holds data runs where AWS may take it back."""
     if service.on == "ec2":
         return {"pool": 1}
-    spot = getattr(getattr(stack.capacity, "fargate", None), "spot", 0) if service.volume is None else 0
+    spot = capacity_of(stack).fargate.spot if service.volume is None else 0
     weights = {"FARGATE": 100 - spot, "FARGATE_SPOT": spot}
     return {name: weight for name, weight in weights.items() if weight}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from planning.haproxy import is_routed
 from planning.hosts.model import Fleet, Host, Placement
-from planning.hosts.security import HEALTH_PORT
+from planning.hosts.security import HEALTH_PORT, MESH_PORT
 from planning.names import Naming
 from planning.plan import RESERVED_PORTS, Reach, ServicePlan, Slot, decide
 from planning.routes import Route
@@ -15,8 +15,6 @@ from planning.subnets import Subnet
 from settings.problems import Problem
 from settings.stack import Stack
 
-MESH_PORT = 8443
-"""Where edges reach each other, on the host as in the edge."""
 TLS_PORT = 10443
 """Where the edge itself listens for visitors' TLS, so that a service may be reached at 443 by its name."""
 

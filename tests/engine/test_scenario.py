@@ -246,7 +246,7 @@ def phases(steps: Sequence[tuple[str, str]]) -> list[tuple[str, list[str]]]:
 
 def _free_port() -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind(("", 0))  # as Docker publishes: a port whose old connections linger on any address is taken
         return int(probe.getsockname()[1])
 
 

@@ -58,7 +58,7 @@ def docker(*arguments: str) -> str:
 
 def free_port() -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind(("", 0))  # as Docker publishes: a port whose old connections linger on any address is taken
         return int(probe.getsockname()[1])
 
 

@@ -30,6 +30,9 @@ from tests.hosts.shop import IMAGES, PYTHON, ROOT, Run
 from tests.mesh import Authority
 
 pytestmark = pytest.mark.docker
+counts_seconds = pytest.mark.skipif(
+    os.environ.get("QUAYSIDE_FULL") != "1", reason="counts seconds under load on three hosts: set QUAYSIDE_FULL=1"
+)
 
 NAMES = ("host1", "host2", "host3")
 EDGE = "shop-fleet-edge"
@@ -396,9 +399,7 @@ def test_a_release_of_web_drops_nothing(release: Release) -> None:
         assert release.get(name)["version"] == "2"
 
 
-@pytest.mark.skipif(
-    os.environ.get("QUAYSIDE_FULL") != "1", reason="counts seconds under load on three hosts: set QUAYSIDE_FULL=1"
-)
+@counts_seconds
 def test_a_release_of_a_service_on_another_host_drops_nothing(release: Release) -> None:
     release.services["api"]["env"] = {"VERSION": "2"}
     stack, loads = every(release, "/via")
@@ -408,9 +409,7 @@ def test_a_release_of_a_service_on_another_host_drops_nothing(release: Release) 
     sound(release, loads, {"1", "2"})
 
 
-@pytest.mark.skipif(
-    os.environ.get("QUAYSIDE_FULL") != "1", reason="counts seconds under load on three hosts: set QUAYSIDE_FULL=1"
-)
+@counts_seconds
 def test_a_service_that_moves_drops_nothing(release: Release) -> None:
     release.given["where"]["api-1"] = ("api", "host1")
     stack, loads = every(release, "/via")
@@ -480,9 +479,7 @@ def test_a_host_that_cannot_be_reached_is_named(release: Release) -> None:
     release.up()
 
 
-@pytest.mark.skipif(
-    os.environ.get("QUAYSIDE_FULL") != "1", reason="counts seconds under load on three hosts: set QUAYSIDE_FULL=1"
-)
+@counts_seconds
 def test_others_serve_when_a_host_dies(release: Release) -> None:
     """What was under way to it is sent to another, and nobody waits for longer than three seconds."""
     release.up()

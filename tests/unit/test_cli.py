@@ -512,14 +512,17 @@ def test_pulumi_encrypts_a_secret_before_the_first_up(
     assert ("encryptionsalt" in text) == given
 
 
-def test_a_secret_with_a_passphrase_of_its_own_leaves_the_salt_beside_it(project: Path) -> None:
+def test_a_secret_with_a_passphrase_of_its_own_leaves_the_salt_beside_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"):
+        monkeypatch.delenv(name, raising=False)
     path = os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if not (Path(p) / "pulumi").exists())
-    hidden = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
     for key in ("one", "two"):
         done = subprocess.run(
             [sys.executable, "-m", "quayside", "secret", key],
             cwd=project,
-            env={**{k: v for k, v in os.environ.items() if k not in hidden}, "PYTHONPATH": str(ROOT), "PATH": path},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": path},
             input=f"value of {key}",
             capture_output=True,
             text=True,

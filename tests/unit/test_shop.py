@@ -7,6 +7,7 @@ import base64
 import importlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -31,17 +32,17 @@ def free_port() -> int:
 
 @contextmanager
 def running(program: str, **env: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-u", str(SHOP / program)],
-        env={**os.environ, "PORT": str(port), **env},
+        env={**os.environ, "PORT": "0", **env},
         stdout=subprocess.PIPE,
         text=True,
     )
     try:
         assert process.stdout is not None
-        assert "listening" in process.stdout.readline()
-        yield port, process
+        said = re.fullmatch(r"listening on port (\d+)\n", process.stdout.readline())
+        assert said
+        yield int(said[1]), process
     finally:
         process.kill()
         process.wait()
