@@ -46,7 +46,7 @@ VERSION, SLOT = os.environ["VERSION"], socket.gethostname()
 
 def fetch(url, body=None):
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=5) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=12) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
