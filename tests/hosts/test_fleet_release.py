@@ -490,8 +490,8 @@ def test_a_host_that_cannot_be_reached_is_named(release: Release) -> None:
     release.up()
 
 
-def in_edge(release: Release, host: str, script: str) -> None:
-    release.fleet[host].docker("exec", "-u", "root", EDGE, "sh", "-c", f"cd /var/lib/haproxy && {script}")
+def in_edge(release: Release, host: str, script: str) -> str:
+    return release.fleet[host].docker("exec", "-u", "root", EDGE, "sh", "-c", f"cd /var/lib/haproxy && {script}")
 
 
 def test_a_host_that_fails_to_switch_fails_no_request(release: Release) -> None:
@@ -506,7 +506,7 @@ def test_a_host_that_fails_to_switch_fails_no_request(release: Release) -> None:
     with stack:
         process = release.start()
         end = time.monotonic() + 120
-        while not release.served("host2").startswith("#: digest accept-"):
+        while not in_edge(release, "host2", "wget -q -O - http://127.0.0.1:9903/ || true").startswith("accept-"):
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < end
             time.sleep(0.1)
@@ -514,11 +514,10 @@ def test_a_host_that_fails_to_switch_fails_no_request(release: Release) -> None:
         output, _ = process.communicate(timeout=240)
         assert process.returncode == 1, output
         assert "host2: the edge refuses the new configuration; the old one serves on:" in output, output
-        assert "aside" not in output
         assert "/mesh/host2-" in output
         # An edge that has switched sends to its own new replica, and to the old one that host2 still lets in.
         for name in NAMES:
-            assert {release.get(name)["version"] for _ in range(8)} == {serving, "half"}
+            assert {release.get(name)["version"] for _ in range(20)} == {serving, "half"}
             assert before[name] <= release.running(name)
         in_edge(release, "host2", "mv aside/*.pem mesh && rmdir aside")
         again = release.up()
@@ -587,11 +586,9 @@ def test_what_old_callers_are_told_when_a_service_goes_with_them(release: Releas
         print(name, {line: lines.count(line) for line in dict.fromkeys(lines)})
         assert "before 200" in lines
         assert lines[-1].startswith("late")
-    # Neither old caller got anything but answers while it worked, until its own host or the other had ended it.
     assert set(said["near"]) == {"before 200", "late 200"}
-    refused = [line for line in said["far"] if "200" not in line]
-    assert said["far"][-len(refused) :] == refused
-    assert "gone" not in refused
+    answered = [" 200" in line for line in said["far"]]
+    assert answered == sorted(answered, reverse=True), said["far"]
     release.services, release.given["where"] = services, where
     release.up()
 

@@ -330,7 +330,8 @@ def test_a_dead_only_host_is_an_error_within_seconds(tmp_path: Path) -> None:
             found += [asked(running), asked(running, "POST")]
     print(found)
     assert [status for status, _ in found] == [502, 502, 503, 503, 503]
-    assert max(seconds for _, seconds in found) < 7
+    # Three attempts of two seconds, and on a busy machine a pause of one between them.
+    assert max(seconds for _, seconds in found) < 9
 
 
 def test_a_visitor_is_not_sent_away_from_its_replica_when_none_is_up(tmp_path: Path) -> None:
