@@ -280,6 +280,26 @@ def test_every_host_answers_with_replicas_of_both(release: Release) -> None:
         assert release.get(name, "/via")["api"]["version"] == "1"
 
 
+def in_edge(release: Release, host: str, script: str) -> str:
+    return release.fleet[host].docker("exec", "-u", "root", EDGE, "sh", "-c", f"cd /var/lib/haproxy && {script}")
+
+
+def test_what_is_asked_when_none_is_up_has_the_address_of_what_is_checked(release: Release) -> None:
+    """By Docker's resolver, which gives two servers of a backend one address only when told to."""
+    for name in NAMES:
+        rows = in_edge(release, name, "echo 'show servers state' | nc 127.0.0.1 9902").splitlines()
+        servers = [line.split() for line in rows if len(line.split()) > 20 and not line.startswith("#")]
+        at = {
+            (row[1], row[3]): row[4]
+            for row in servers
+            if not row[1].startswith(("up_", "svc_session", "local_session"))
+        }
+        checked = {key: address for key, address in at.items() if not key[1].startswith("anyway:")}
+        assert checked, rows
+        for (backend, server), address in checked.items():
+            assert at[backend, f"anyway:{server}"] == address != "-", (name, backend, server)
+
+
 def test_a_second_run_changes_nothing(release: Release) -> None:
     before = {name: release.running(name) for name in NAMES}
     state = release.state()
@@ -488,10 +508,6 @@ def test_a_host_that_cannot_be_reached_is_named(release: Release) -> None:
     assert "Host key verification failed" in said
     release.services["web"]["env"] = {"VERSION": "3"}
     release.up()
-
-
-def in_edge(release: Release, host: str, script: str) -> str:
-    return release.fleet[host].docker("exec", "-u", "root", EDGE, "sh", "-c", f"cd /var/lib/haproxy && {script}")
 
 
 def test_a_host_that_fails_to_switch_fails_no_request(release: Release) -> None:
