@@ -281,7 +281,7 @@ def test_every_host_answers_with_replicas_of_both(release: Release) -> None:
 
 
 def in_edge(release: Release, host: str, script: str) -> str:
-    return release.fleet[host].docker("exec", "-u", "root", EDGE, "sh", "-c", f"cd /var/lib/haproxy && {script}")
+    return release.fleet[host].docker("exec", EDGE, "sh", "-c", f"cd /var/lib/haproxy && {script}")
 
 
 def test_what_is_asked_when_none_is_up_has_the_address_of_what_is_checked(release: Release) -> None:
@@ -521,13 +521,13 @@ def test_a_host_that_fails_to_switch_fails_no_request(release: Release) -> None:
     stack, loads = every(release)
     with stack:
         process = release.start()
-        end = time.monotonic() + 120
-        while not in_edge(release, "host2", "wget -q -O - http://127.0.0.1:9903/ || true").startswith("accept-"):
-            assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < end
-            time.sleep(0.1)
-        in_edge(release, "host2", "mkdir aside && mv mesh/host2-*.pem aside")
-        output, _ = process.communicate(timeout=240)
+        try:
+            while not in_edge(release, "host2", "wget -q -O - http://127.0.0.1:9903/ || true").startswith("accept-"):
+                assert process.poll() is None
+                time.sleep(0.1)
+            in_edge(release, "host2", "mkdir aside && mv mesh/host2-*.pem aside")
+        finally:
+            output, _ = process.communicate(timeout=240)
         assert process.returncode == 1, output
         assert "host2: the edge refuses the new configuration; the old one serves on:" in output, output
         assert "/mesh/host2-" in output
