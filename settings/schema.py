@@ -55,6 +55,8 @@ _WORDS: tuple[tuple[object, str], ...] = (
     (kinds.VpcRange, "a private range"),
     (kinds.RoleArn, "a role's ARN"),
     (kinds.CertificateArn, "a certificate's ARN"),
+    (kinds.Email, "an e-mail address"),
+    (kinds.HttpsUrl, "a URL"),
     (kinds.KmsArn, "a key's ARN"),
     (kinds.Arn, "an ARN"),
     (kinds.IamAction, "an IAM action"),

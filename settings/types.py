@@ -524,6 +524,15 @@ def _domain(value: object) -> str:
     )
 
 
+_email, _email_schema = _matching(rf"[A-Za-z0-9._%+-]{{1,64}}@{_DOMAIN}", "an address such as ops@example.com", 254)
+Email = Annotated[str, _email, _email_schema]
+_https, _https_schema = _matching(
+    rf"https://{_DOMAIN}(?::[1-9][0-9]{{0,4}})?(?:/[A-Za-z0-9._~%+-]+)*/?",
+    "a URL such as https://acme.example.com/directory",
+    500,
+)
+HttpsUrl = Annotated[str, _https, _https_schema]
+
 Domain = Annotated[str, BeforeValidator(_domain), WithJsonSchema({"type": "string", "pattern": f"^{_DOMAIN}$"})]
 
 
