@@ -73,6 +73,7 @@ _WORDS: tuple[tuple[object, str], ...] = (
     (kinds.EnvName, "NAME"),
     (kinds.EnvValue, "text"),
     (kinds.Identifier, "text"),
+    (kinds.HostImage, "an id or a name"),
     (kinds.User, "a user"),
     (kinds.SecretKey, "a secret's key"),
     (kinds.SecretRef, "a secret's key or ARN"),

@@ -292,6 +292,13 @@ EnvName = Annotated[str, _env, _env_schema]
 _id, _id_schema = _matching("[A-Za-z0-9][A-Za-z0-9._-]{0,127}", "letters, digits and ._-", 128)
 Identifier = Annotated[str, _id, _id_schema]
 """The name something has at a cloud: a location, a machine type, an image."""
+HostImage = Annotated[
+    str,
+    _id,
+    # Ids are numbers at Hetzner, and `pulumi config set --path` writes them as such.
+    BeforeValidator(lambda value: str(value) if type(value) is int and 0 < value < 10**18 else value),
+    WithJsonSchema({"type": ["string", "integer"]}),
+]
 _user, _user_schema = _matching(
     "[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,31})?",
     'a user, such as 1000, app or "1000:1000"',

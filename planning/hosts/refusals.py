@@ -9,6 +9,7 @@ from planning.hosts.fleet import BURST, CAPACITY, HOSTS
 from planning.hosts.model import Fleet
 from planning.hosts.site import MOST_NAMES, https, issued_names
 from planning.routes import table
+from settings.capacity import HostCapacity
 from settings.problems import Problem
 from settings.stack import Stack
 
@@ -57,6 +58,7 @@ def _machines(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
             f"are in {' and '.join(sorted(zones))}, and one private network spans one of them",
             "keep created hosts within one zone, such as fsn1, nbg1 and hel1; list others as existing",
         )
+    yield from _image(stack, fleet)
     for host in fleet.hosts.values():
         most = _LONGEST.get(host.kind)
         name = f"{stack.project}-{stack.name}-{host.name}"
@@ -69,6 +71,19 @@ def _machines(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
     if fleet.balancer is not None and fleet.balancer not in BALANCER_TYPES:
         yield Problem(
             f"{CAPACITY}/balancer/type", f"should be one of {', '.join(BALANCER_TYPES)}, got {fleet.balancer}"
+        )
+
+
+def _image(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
+    """A name stands for an image of each architecture, an id for one."""
+    image = stack.capacity.image if isinstance(stack.capacity, HostCapacity) else None
+    kinds = {host.architecture: host.type for host in fleet.hosts.values() if host.kind == "created"}
+    if image is not None and image.isdigit() and len(kinds) > 1:
+        told = " and ".join(f"{kind} ({type_})" for kind, type_ in sorted(kinds.items(), key=str))
+        yield Problem(
+            f"{CAPACITY}/image",
+            f"{image} is an image of one architecture, and hosts are {told}",
+            "make hosts of one architecture alone, or name one of Hetzner's own images, such as debian-12",
         )
 
 

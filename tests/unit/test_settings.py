@@ -450,6 +450,13 @@ def test_one_wrong_key_of_a_stack(config: dict[str, object], expected: str) -> N
     assert problems(f"services: {{web: {{image: x@{DIGEST}}}}}", config) == [expected]
 
 
+@pytest.mark.parametrize("image", [123456, "123456", "debian-12"])
+def test_an_image_of_hosts_may_be_a_number_as_pulumi_writes_it(image: object) -> None:
+    capacity = {"location": "fsn1", "hosts": {"count": 1, "type": "cx32"}, "image": image}
+    stack = read(f"services: {{web: {{image: x@{DIGEST}}}}}", {**FLEET, "capacity": capacity})
+    assert stack.capacity.image == str(image)  # type: ignore[union-attr]
+
+
 def test_visitors_of_a_fleet_are_shown_one_certificate() -> None:
     both = {"acme": {"email": "a@b.org"}, "certificate": "site"}
     assert problems(f"services: {{web: {{image: x@{DIGEST}}}}}", {**FLEET, "edge": both}, ("site",)) == [
