@@ -6,7 +6,7 @@ COMPILE = CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --gen
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL = help
-.PHONY: help setup up down status logs test check bench schema lock develop
+.PHONY: help setup up down status logs test check bench schema images lock develop
 
 help: ## List the goals
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ bench: setup ## Rehearse up to 1,000 services; release under load, and count wha
 
 schema: setup ## Write the JSON Schemas that editors use
 	@$(PYTHON) -m settings.schema
+
+images: setup ## Write the scripts that Packer bakes machine images with
+	@$(PYTHON) -m quayside.machine_images
 
 lock: setup ## Pin and hash the requirements anew
 	@$(COMPILE) --upgrade --output-file requirements.txt requirements.in

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import pulumi
 
@@ -22,8 +23,9 @@ from planning.hosts.model import Fleet as Hosts
 from planning.hosts.model import FleetSecurity
 from planning.hosts.placement import place
 from planning.hosts.plan import FleetPlan, HostPlan, plan_hosts
-from planning.hosts.refusals import https, managed_tls, notes, refusals
+from planning.hosts.refusals import notes, refusals
 from planning.hosts.security import BALANCER, Addresses, admitted, security, who
+from planning.hosts.site import edge_tls, https, issued_names, managed_tls
 from planning.names import EDGE
 from planning.plan import ServicePlan
 from platforms.fleet_routing import HostSide, RoutingArgs, route_fleet
@@ -188,7 +190,7 @@ class Fleet(pulumi.ComponentResource):
                 http=stack.edge.http if here.entry else None,
                 address=stack.edge.address,
                 memory=stack.edge.memory // _MIB,
-                https=stack.edge.https if here.entry and stack.edge.certificate is not None else None,
+                https=stack.edge.https if here.entry and edge_tls(stack) else None,
                 # Also on the only host, whose edge would be replaced when a second one joins it.
                 mesh=True,
                 health=here.entry and self._hosts.balancer is not None,
@@ -294,8 +296,36 @@ class Fleet(pulumi.ComponentResource):
         )
 
     def _certificate(self) -> pulumi.Output[str] | None:
-        key = self._stack.edge.certificate
-        return pulumi.Output.secret(self._loaded.secrets[key]) if key is not None else None
+        key, acme, names = self._stack.edge.certificate, self._stack.edge.acme, issued_names(self._stack)
+        if key is not None:
+            return pulumi.Output.secret(self._loaded.secrets[key])
+        if acme is None or not names:
+            return None
+        # Its SDK is imported for a stack that uses it alone.
+        from components.site_certificate import SiteCertificate, SiteCertificateArgs
+        from platforms.dns_challenge import credentials
+
+        dns = self._stack.dns.provider
+        return SiteCertificate(
+            "site",
+            SiteCertificateArgs(
+                server=acme.server,
+                email=acme.email,
+                names=names,
+                dns=dns,
+                credentials=credentials(dns, self._zone_id),
+            ),
+            self._child,
+        ).pem
+
+    @cached_property
+    def _zone_id(self) -> pulumi.Output[str] | None:
+        """Of the zone at Route 53; it has names of its own for zones."""
+        if self._stack.dns.provider != "route53":
+            return None
+        import pulumi_aws as aws
+
+        return aws.route53.get_zone_output(name=self._stack.dns.zone or self._stack.domain).zone_id
 
     def _make_records(self) -> None:
         names = sorted({route.host for route in self._plan.routes})
@@ -309,14 +339,11 @@ class Fleet(pulumi.ComponentResource):
         if not names or not ipv4:
             return
         zone = dns.zone or self._stack.domain
-        zone_id = None
-        if dns.provider == "route53":
-            import pulumi_aws as aws
-
-            zone_id = aws.route53.get_zone_output(name=zone).zone_id
         self.records = Dns(
             "dns",
-            DnsArgs(provider=dns.provider, zone=zone, zone_id=zone_id, names=names, ipv4=ipv4, ipv6=self._visitors6),
+            DnsArgs(
+                provider=dns.provider, zone=zone, zone_id=self._zone_id, names=names, ipv4=ipv4, ipv6=self._visitors6
+            ),
             self._child,
         ).records
 

@@ -19,8 +19,9 @@ from components.hetzner.volume import DataVolume, DataVolumeArgs
 from components.rules import Rule
 from planning.hosts.edge import HEALTH_PATH
 from planning.hosts.model import Fleet, FleetSecurity
-from planning.hosts.refusals import PRIVATE_RANGE, managed_tls
+from planning.hosts.refusals import PRIVATE_RANGE
 from planning.hosts.security import HEALTH_PORT, admitted
+from planning.hosts.site import edge_tls, managed_tls
 from platforms.machines import Machine, cloud_config, rules_of
 from settings.capacity import HostCapacity
 from settings.stack import Stack
@@ -105,7 +106,7 @@ def balancer(
     tls: ManagedTls | EdgeTls | None = None
     if managed_tls(stack, fleet) and domains:
         tls = ManagedTls(domains=domains, zone=stack.dns.zone or stack.domain, port=stack.edge.http)
-    elif stack.edge.certificate is not None:
+    elif edge_tls(stack):
         tls = EdgeTls(port=stack.edge.https)
     return LoadBalancer(
         "balancer",

@@ -15,6 +15,7 @@ from settings.types import (
     Cpu,
     Distinct,
     Flag,
+    HostImage,
     Identifier,
     MachineImage,
     Memory,
@@ -163,8 +164,8 @@ class HostCapacity(Settings):
     """Hosts that get no work, before they are rebuilt or removed."""
     down: Annotated[tuple[Name, ...], Distinct] = ()
     """Hosts known to be dead: kept in the program, left alone, their replicas placed elsewhere."""
-    image: Identifier | None = None
-    """Machine image of created hosts, by id or name; unset: Debian's own."""
+    image: HostImage | None = None
+    """Machine image of created hosts, by id or name; unset: Debian's own. Taken when a host is made or rebuilt."""
 
 
 class Burst(Settings):

@@ -299,6 +299,48 @@ def test_a_given_certificate_is_passed_to_the_entries(fleet: Any) -> None:
     assert {r["value"] for r in records} == {row["address"] for row in made.hosts().values()}
 
 
+def test_a_certificate_is_issued_for_the_routes_and_passed_to_the_entries(fleet: Any) -> None:
+    def issued(services: Any, config: Any) -> None:
+        config["edge"] = {"acme": {"email": "ops@example.com"}}
+        config["dns"] = {"provider": "digitalocean"}
+        del config["capacity"]["balancer"]
+        services["api"]["routes"] = ["*.example.com", "example.com/api"]
+
+    made = fleet(issued)
+    (certificate,) = made.of("acme:index/certificate:Certificate").values()
+    assert certificate["inputs"]["subjectAlternativeNames"] == ["*.example.com", "example.com"]
+    assert certificate["inputs"]["dnsChallenges"] == [{"provider": "digitalocean", "config": {}}]
+    for host in HOSTS:
+        assert {port["external"] for port in made.of(CONTAINER)[f"{host}-edge"]["inputs"]["ports"]} == {80, 443, 8443}
+        assert "ssl crt /var/lib/haproxy/mesh/site-" in made.config(host)
+        # The files come first, and wait for the certificate.
+        assert certificate["urn"] in made.of(COMMAND)[f"{host}-files"]["dependencies"]
+    assert "https://example.com/api" in str(made.report.outputs["urls"])
+    assert not any("plain HTTP" in note for note in made.report.notes)
+
+
+def test_with_a_certificate_of_its_own_the_balancer_passes_tls_on(fleet: Any) -> None:
+    def issued(_services: Any, config: Any) -> None:
+        config["edge"] = {"acme": {"email": "ops@example.com"}}
+
+    made = fleet(issued)
+    assert not made.of("hcloud:index/managedCertificate:ManagedCertificate")
+    services = made.of("hcloud:index/loadBalancerService:LoadBalancerService").values()
+    assert {(one["inputs"]["listenPort"], one["inputs"]["protocol"]) for one in services} == {(80, "tcp"), (443, "tcp")}
+
+
+def test_a_fleet_without_routes_has_nothing_to_get_a_certificate_for(fleet: Any) -> None:
+    def issued(services: Any, config: Any) -> None:
+        config["edge"] = {"acme": {"email": "ops@example.com"}}
+        del config["capacity"]["balancer"]
+        for service in services.values():
+            service["routes"] = []
+
+    made = fleet(issued)
+    assert not made.of("acme:index/certificate:Certificate")
+    assert {port["external"] for port in made.of(CONTAINER)["box-edge"]["inputs"]["ports"]} == {80, 8443}
+
+
 # --- changes ---------------------------------------------------------------------------------------------------------
 
 
@@ -412,6 +454,7 @@ def test_a_generation_replaces_one_server_and_nothing_else_changes(fleet: Any) -
         (lambda _s, c: c["capacity"].update(balancer={"type": "lb99"}), "quayside:capacity/balancer/type"),
         (lambda _s, c: c.update(edge={"http": 8080}), "quayside:edge/http"),
         (lambda _s, c: c["access"].update(ssh=[]), "quayside:access/ssh"),
+        (lambda _s, c: c.update(edge={"acme": {"email": "a@b.org"}}, dns={"provider": "manual"}), "quayside:edge/acme"),
         (lambda s, _c: s["db"].update(place="nowhere"), "services/db/place"),
     ],
 )
