@@ -12,6 +12,7 @@ from components.dns import Dns, DnsArgs
 from components.docker.connection import Connection, ConnectionArgs, Engine, EngineArgs, Login
 from components.docker.deploy_key import DeployKey, DeployKeyArgs
 from components.docker.edge import Edge, EdgeArgs
+from components.docker.host_room import HostRoom, HostRoomArgs
 from components.docker.network import Network, NetworkArgs
 from components.docker.prepared_host import PreparedHost, PreparedHostArgs
 from components.docker.service import Service, ServiceArgs
@@ -24,6 +25,7 @@ from planning.hosts.model import FleetSecurity
 from planning.hosts.placement import place
 from planning.hosts.plan import FleetPlan, HostPlan, plan_hosts
 from planning.hosts.refusals import notes, refusals
+from planning.hosts.room import room, staying
 from planning.hosts.security import BALANCER, Addresses, admitted, security, who
 from planning.hosts.site import edge_tls, https, issued_names, managed_tls
 from planning.names import EDGE
@@ -75,6 +77,7 @@ class Fleet(pulumi.ComponentResource):
         )
         self._addresses = known
         self._prepared = {name: self._prepare(machine) for name, machine in self.machines.items()}
+        self._rooms = {name: self._make_room(machine) for name, machine in self.machines.items()}
         self._sides = {name: self._make_edge(machine) for name, machine in self.machines.items()}
         self._make_services()
         route_fleet(
@@ -164,6 +167,24 @@ class Fleet(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self, transformations=down),
         ).resource
 
+    def _make_room(self, machine: Machine) -> HostRoom:
+        name = machine.host.name
+        here = self._plan.hosts[name].services.values()
+        return HostRoom(
+            name,
+            HostRoomArgs(
+                host=name,
+                connection=machine.connection,
+                stack=self._plan.naming.key,
+                wanted=room(here),
+                keep=staying(here),
+                prepared=self._prepared[name],
+                down=machine.host.down,
+                machine=machine.resource,
+            ),
+            self._child,
+        )
+
     def _make_edge(self, machine: Machine) -> HostSide:
         stack, naming, name = self._stack, self._plan.naming, machine.host.name
         here = self._plan.hosts[name]
@@ -175,7 +196,7 @@ class Fleet(pulumi.ComponentResource):
                     registry: Login(username=login.username, password=self._loaded.secrets[login.password])
                     for registry, login in stack.registries.items()
                 },
-                after=[self._prepared[name]],
+                after=[self._prepared[name], self._rooms[name].room],
             ),
             self._child,
         )
@@ -238,7 +259,9 @@ class Fleet(pulumi.ComponentResource):
         self, service: ServicePlan, here: HostPlan, after: Sequence[pulumi.Resource]
     ) -> Service | StatefulService:
         naming, host = self._plan.naming, here.host.name
-        child = pulumi.ResourceOptions(parent=self._sides[host].component)
+        machine, anchor = self.machines[host], self._rooms[host].placed
+        placed = list(machine.placed(anchor)) if anchor is not None and not service.stateful else None
+        child = pulumi.ResourceOptions(parent=self._sides[host].component, transformations=placed)
         name, prefix = f"{host}-{service.name}", f"{host}-"
         network = None
         if service.subnet is not None:
@@ -266,7 +289,10 @@ class Fleet(pulumi.ComponentResource):
         if here.host.kind == "created":
             from platforms.hetzner_servers import data_volume
 
-            disk = data_volume(self._stack, service.name, self.machines[host], self._prepared[host], self._child)
+            still = pulumi.ResourceOptions(
+                parent=self, transformations=list(machine.bound()) if here.host.down else None
+            )
+            disk = data_volume(self._stack, service.name, machine, self._prepared[host], still)
             device, after = disk.device, [*after, disk.resource]
         ports = [(port.protocol, port.port) for port in service.settings.ports]
         return StatefulService(

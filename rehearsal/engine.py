@@ -303,6 +303,7 @@ class _Run:
             retain=found.retain_on_delete,
             host=self._host(found),
             provider=survey.provider_of(found),
+            deleted_with=found.deleted_with,
         )
 
     def _host(self, found: Registration) -> str:

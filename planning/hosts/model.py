@@ -47,7 +47,8 @@ class Host:
     draining: bool = False
     """Gets nothing new and loses what it has."""
     down: bool = False
-    """Known to be dead: it stays in the program, and no call goes to it."""
+    """Known to be dead: its edge and its data stay in the program, what was placed there does not, and no call goes
+    there."""
     generation: int = 0
     """A host that is made is rebuilt when this rises."""
     type: str | None = None
@@ -132,7 +133,7 @@ class Placement:
     use: Mapping[str, HostUse]
     """Every usable host, in the fleet's order."""
     stranded: Mapping[str, Sequence[str]]
-    """Host that is down → the slots it had: where they would be, were it up. They are elsewhere in `slots` as well."""
+    """Host that is down → the slots whose data is there. They run nowhere until it is back."""
     stable: bool
     """False where slots had to be packed without regard to where they were: the next change may move any of them."""
 

@@ -10,7 +10,6 @@ even where one replica has to stand for a fraction.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from planning.hosts.misfits import MOST, burst_misfit, misfits
 from planning.hosts.model import Fleet, Host, HostUse, Placement
@@ -27,7 +26,11 @@ def place(stack: Stack, fleet: Fleet) -> tuple[Placement, list[Problem]]:
     """Where everything runs, and what has no place. With problems, the placement is what could be decided."""
     problems: list[Problem] = []
     items: list[Item] = []
+    stranded = _stranded(stack, fleet)
+    unavailable = {service_of(slot) for slots in stranded.values() for slot in slots}
     for name, service in sorted(stack.services.items()):
+        if name in unavailable:
+            continue
         problem = _misplaced(name, service, fleet)
         if problem is not None:
             problems.append(problem)
@@ -49,7 +52,7 @@ def place(stack: Stack, fleet: Fleet) -> tuple[Placement, list[Problem]]:
             weights=weights,
             shares={name: shares(of, weights) for name, of in sorted(parts.items())},
             use={name: _use(load, fleet.hosts[name]) for name, load in loads.items()},
-            stranded={} if problems else _stranded(stack, fleet),
+            stranded=stranded,
             stable=packed.by == "scores",
         ),
         problems,
@@ -140,14 +143,13 @@ def _misplaced(name: str, service: Service, fleet: Fleet) -> Problem | None:
         return Problem(
             path, f"{what}, and {name} may run nowhere else", "name another host or group, or add one to the group"
         )
-    host = away[0]
-    if host.down:
-        key, way = "down", f"bring {host.name} back and take it out of capacity.down; or set place to another host"
-        way += f", and restore a backup of {name} there"
-    else:
-        key, way = "drain", f"take {host.name} out of capacity.drain; or `quayside backup {name}`, set place to another"
-        way += " host, and restore it there"
-    return Problem(path, f"{what} (quayside:capacity/{key}), and the data of {name} is there", way)
+    # One that is down leaves it unavailable, and the rest of the stack goes on.
+    return Problem(
+        path,
+        f"{what} (quayside:capacity/drain), and the data of {name} is there",
+        f"take {away[0].name} out of capacity.drain; or `quayside backup {name}`, set place to another host, and "
+        "restore it there",
+    )
 
 
 # --- burst -----------------------------------------------------------------------------------------------------------
@@ -228,11 +230,10 @@ def _use(load: Load, host: Host) -> HostUse:
 
 
 def _stranded(stack: Stack, fleet: Fleet) -> Mapping[str, Sequence[str]]:
-    """What each host that is down had, as far as can be told without a memory: what it would have, were it up."""
-    down = [host.name for host in fleet.hosts.values() if host.down]
-    if not down:
-        return {}
-    alive, _ = place(
-        stack, replace(fleet, hosts={name: replace(host, down=False) for name, host in fleet.hosts.items()})
-    )
-    return {name: tuple(slot for slot, host in alive.slots.items() if host == name) for name in down}
+    """What cannot run anywhere else than on a host that is down, since its data is there."""
+    found: dict[str, list[str]] = {}
+    for name, service in sorted(stack.services.items()):
+        named = _named(service.place, fleet) if service.place is not None and service.volume is not None else ()
+        if len(named) == 1 and fleet.hosts[named[0]].down:
+            found.setdefault(named[0], []).extend(replica_slots(name, service))
+    return {host: tuple(slots) for host, slots in found.items() if slots}

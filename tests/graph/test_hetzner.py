@@ -162,7 +162,7 @@ def test_exactly_what_the_plan_names_is_made(fleet: Any) -> None:
     assert count["pulumi:providers:docker"] == 4
     # Four edges; three of web, two of api, db, disk, worker.
     assert count[CONTAINER] == 4 + 8
-    steps = {f"{host}-{step}" for host in HOSTS for step in ("files", "accept", "route", "forget")}
+    steps = {f"{host}-{step}" for host in HOSTS for step in ("room", "placed", "files", "accept", "route", "forget")}
     assert set(made.of(COMMAND)) == {*HOSTS, *steps, "disk"}
 
 
@@ -176,7 +176,11 @@ def test_every_docker_resource_has_the_provider_of_its_host_and_goes_with_a_serv
         assert host in HOSTS, found["name"]
         # The volume of a stateful service alone leaves out its host.
         assert found["name"].startswith(f"{host}-") or found["name"] in {"db", "disk"}
-        assert (found["deletedWith"] or None) == servers.get(host), found["name"]
+        anchor = made.of(COMMAND)[f"{host}-placed"]
+        stays = any(part in found["urn"] for part in (":Edge$", ":StatefulService$", "::host1-disk", "::box-db"))
+        assert (found["deletedWith"] or None) == (servers.get(host) if stays else anchor["urn"]), found["name"]
+        # And what it goes with goes with the server.
+        assert (anchor["deletedWith"] or None) == servers.get(host)
     assert {host: len(made.on(host)) > 0 for host in HOSTS} == dict.fromkeys(HOSTS, True)
 
 
@@ -379,7 +383,9 @@ def test_droplets_admit_the_fleet_and_admins_alone_and_go_with_all_that_is_on_th
     edges = {f"{made.hosts()[host]['address']}/32" for host in HOSTS}
     assert opened == {("tcp", "22"): {OFFICE}, ("tcp", "8443"): edges, ("icmp", None): {OFFICE, *edges}}
     for name, droplet in made.of(DROPLET).items():
-        assert {found["deletedWith"] for found in made.on(name)} == {droplet["urn"]}
+        anchor = made.of(COMMAND)[f"{name}-placed"]
+        assert {found["deletedWith"] for found in made.on(name)} == {droplet["urn"], anchor["urn"]}
+        assert anchor["deletedWith"] == droplet["urn"]
         ports = made.of(CONTAINER)[f"{name}-edge"]["inputs"]["ports"]
         assert [port["external"] for port in ports] == [8443]
 
@@ -388,24 +394,62 @@ def _down(_services: Any, config: Any) -> None:
     config["capacity"]["down"] = ["host2"]
 
 
-def test_a_host_that_is_down_is_left_alone(fleet: Any) -> None:
-    before, after = fleet(), fleet(_down)
-    assert after.hosts()["host2"]["state"] == "down"
-    assert "host2" not in after.replicas().values()
-    assert sorted(after.replicas()) == sorted(before.replicas())
-    # All that was there is there still, so that nothing is deleted.
-    assert {found["urn"] for found in before.on("host2")} <= {found["urn"] for found in after.on("host2")}
-    steps = {f"host2-{step}" for step in ("files", "accept", "route", "forget")}
-    asked = [*after.on("host2"), *(f for name, f in after.of(COMMAND).items() if name in {"host2", *steps})]
-    assert len(asked) > 5
-    for found in asked:
-        assert found["ignoreChanges"] == ["*"], found["name"]
-        assert found["retainOnDelete"], found["name"]
-        assert not found["protect"]
-    dead = {found["urn"] for found in asked}
-    for found in after.by_urn.values():
-        others = found["urn"] not in dead and found["custom"] and found["type"] != "pulumi:providers:docker"
-        assert not (others and dead & set(found["dependencies"])), found["name"]
+def test_a_host_that_is_down_is_left_alone_whatever_else_changes(fleet: Any) -> None:
+    """No resource is on it that may not have been: with what was placed there goes what it is deleted with."""
+
+    def grown(services: Any, config: Any) -> None:
+        _down(services, config)
+        services["web"]["replicas"] = 6
+        services["more"] = {"image": f"more{DIGEST}", "port": 8000, "replicas": 4, "routes": []}
+
+    before = fleet()
+    placed = before.of(COMMAND)["host2-placed"]["urn"]
+    for change in (_down, grown):
+        after = fleet(change)
+        assert after.hosts()["host2"]["state"] == "down"
+        assert "host2" not in after.replicas().values()
+        assert set(before.replicas()) <= set(after.replicas())
+        assert {found["urn"] for found in after.on("host2")} <= {found["urn"] for found in before.on("host2")}
+        assert placed not in after.by_urn
+        gone = [found for urn, found in before.by_urn.items() if urn not in after.by_urn and found["custom"]]
+        on_it = [f for f in gone if before.host_of(f) == "host2"]
+        assert any(found["type"] == CONTAINER for found in on_it)
+        assert {found["deletedWith"] for found in on_it} == {placed}
+        steps = {f"host2-{step}" for step in ("files", "accept", "route", "forget")}
+        asked = [*after.on("host2"), *(f for name, f in after.of(COMMAND).items() if name in {"host2", *steps})]
+        assert len(asked) > 5
+        for found in asked:
+            assert found["ignoreChanges"] == ["*"], found["name"]
+            assert found["retainOnDelete"], found["name"]
+            assert not found["protect"]
+        dead = {found["urn"] for found in asked}
+        for found in after.by_urn.values():
+            others = found["urn"] not in dead and found["custom"] and found["type"] != "pulumi:providers:docker"
+            tied = dead & set(found["dependencies"]) if found["name"] != "host2-room" else set[str]()
+            assert not (others and tied), found["name"]
+
+
+@pytest.mark.parametrize(("host", "service"), [("box", "db"), ("host1", "disk")])
+def test_a_service_whose_data_is_on_a_host_that_is_down_is_unavailable_and_the_rest_is_released(
+    fleet: Any, host: str, service: str
+) -> None:
+    def down(_services: Any, config: Any) -> None:
+        config["capacity"]["down"] = [host]
+
+    before, after = fleet(), fleet(down)
+    assert f"{service}-1" in before.replicas()
+    assert f"{service}-1" not in after.replicas()
+    assert sorted({*after.replicas(), f"{service}-1"}) == sorted(before.replicas())
+    # All of it stays as it is, the data above all.
+    for kind, name in ((VOLUME, service), (CONTAINER, f"{host}-{service}-1")):
+        kept = after.of(kind)[name]
+        assert kept["urn"] == before.of(kind)[name]["urn"]
+        assert kept["ignoreChanges"] == ["*"]
+        assert kept["retainOnDelete"]
+    if service == "disk":
+        assert after.of(COMMAND)["disk"]["ignoreChanges"] == ["*"]
+        assert after.of("hcloud:index/volume:Volume")["disk"]["protect"]
+    assert any(f"{service} is UNAVAILABLE" in str(message) for message in after.report.notes)
 
 
 def test_no_other_container_waits_for_another_host_or_moves_when_one_is_down(fleet: Any) -> None:

@@ -21,7 +21,7 @@ INSIDE = ("accept", "gate", "switch", "drain", "forget", "restore", "files", "re
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not on PATH")
-@pytest.mark.parametrize("name", [*INSIDE, "release", "leave", "reach"])
+@pytest.mark.parametrize("name", [*INSIDE, "release", "leave", "reach", "room", "room_there"])
 def test_shellcheck_finds_nothing(name: str) -> None:
     text = (COMMON if name in INSIDE else "") + (SCRIPTS / f"{name}.sh").read_text()
     done = subprocess.run(["shellcheck", "--shell=sh", "-"], input=text, capture_output=True, text=True, check=False)
