@@ -15,12 +15,14 @@ from components.hetzner.host import Host, HostArgs
 from components.hetzner.load_balancer import EdgeTls, LoadBalancer, LoadBalancerArgs, ManagedTls
 from components.hetzner.network import Network, NetworkArgs
 from components.hetzner.placement import PlacementGroups, PlacementGroupsArgs
+from components.hetzner.rebuild import Generations, GenerationsArgs, RebuildArgs
 from components.hetzner.volume import DataVolume, DataVolumeArgs
 from components.rules import Rule
 from planning.hosts.edge import HEALTH_PATH
 from planning.hosts.model import Fleet, FleetSecurity
 from planning.hosts.refusals import PRIVATE_RANGE
 from planning.hosts.security import HEALTH_PORT, admitted
+from planning.names import Naming
 from planning.hosts.site import edge_tls, managed_tls
 from platforms.machines import Machine, cloud_config, rules_of
 from settings.capacity import HostCapacity
@@ -55,6 +57,9 @@ def servers(
     )
     groups = PlacementGroups("spread", PlacementGroupsArgs(hosts=locations, labels=tags), child)
     access = Access("deploy", AccessArgs(public_key=key.public_key, labels=tags), child)
+    generations = Generations(
+        "generations", GenerationsArgs(hosts={name: host.generation for name, host in made.items()}), child
+    )
     machines: dict[str, Machine] = {}
     for name, host in made.items():
         firewall = Firewall(
@@ -79,6 +84,12 @@ def servers(
                 subnet_id=network.subnet_id,
                 placement_group_id=groups.ids[name],
                 labels=tags,
+                rebuild=RebuildArgs(
+                    identity=key.identity,
+                    stack=Naming(project=stack.project, stack=stack.name).key,
+                    down=host.down,
+                    generations=generations,
+                ),
             ),
             child,
         )

@@ -36,7 +36,7 @@ def place(stack: Stack, fleet: Fleet) -> tuple[Placement, list[Problem]]:
             problems.append(problem)
         else:
             items += _items(name, service, _choices(service, fleet))
-    packed = _pack(stack, items, [host for host in fleet.permanent if host.usable])
+    packed = _pack(stack, items, [host for host in fleet.permanent if host.usable or _holds(stack, host, fleet)])
     problems += misfits(stack, items, packed, _loads(stack, fleet, items, packed.places))
     extra = _on_burst(stack, fleet, packed.places, problems)
     places = {**packed.places, **{item.slot: host for host, given in extra.items() for item in given}}
@@ -107,7 +107,23 @@ def _named(place: str, fleet: Fleet) -> Sequence[str]:
 def _choices(service: Service, fleet: Fleet) -> Sequence[str]:
     """Hosts that a service's own replicas may run on."""
     named = None if service.place is None else _named(service.place, fleet)
-    return [host.name for host in fleet.permanent if host.usable and (named is None or host.name in named)]
+    return [
+        host.name
+        for host in fleet.permanent
+        if (host.usable or (service.volume is not None and _keeps_data(host))) and (named is None or host.name in named)
+    ]
+
+
+def _keeps_data(host: Host) -> bool:
+    """Whether what has its data there stays while it drains: on a disk that goes to the machine it is rebuilt as."""
+    return host.kind == "created" and host.draining and not host.down
+
+
+def _holds(stack: Stack, host: Host, fleet: Fleet) -> bool:
+    return _keeps_data(host) and any(
+        service.volume is not None and service.place is not None and host.name in _named(service.place, fleet)
+        for service in stack.services.values()
+    )
 
 
 def _misplaced(name: str, service: Service, fleet: Fleet) -> Problem | None:
@@ -135,7 +151,11 @@ def _misplaced(name: str, service: Service, fleet: Fleet) -> Problem | None:
             f"{', '.join(rented)} takes part in bursts, and runs what quayside:burst/services names",
             "name a permanent host or group",
         )
-    away = [fleet.hosts[host] for host in named if not fleet.hosts[host].usable]
+    away = [
+        host
+        for host in (fleet.hosts[one] for one in named)
+        if not (host.usable or (service.volume is not None and _keeps_data(host)))
+    ]
     if len(away) < len(named) - len(rented):
         return None
     what = " and ".join(f"{host.name} is {'down' if host.down else 'draining'}" for host in away)
@@ -210,7 +230,8 @@ def _by_host(name: str, places: Mapping[str, str], fleet: Fleet) -> Mapping[str,
 
 
 def _loads(stack: Stack, fleet: Fleet, items: Iterable[Item], places: Mapping[str, str]) -> Mapping[str, Load]:
-    loads = {host.name: Load(_bin(host), stack.surge, MOST) for host in fleet.hosts.values() if host.usable}
+    used = [host for host in fleet.hosts.values() if host.usable or _holds(stack, host, fleet)]
+    loads = {host.name: Load(_bin(host), stack.surge, MOST) for host in used}
     for item in items:
         if item.slot in places:
             loads[places[item.slot]].add(item)

@@ -163,7 +163,8 @@ def test_exactly_what_the_plan_names_is_made(fleet: Any) -> None:
     # Four edges; three of web, two of api, db, disk, worker.
     assert count[CONTAINER] == 4 + 8
     steps = {f"{host}-{step}" for host in HOSTS for step in ("room", "placed", "files", "accept", "route", "forget")}
-    assert set(made.of(COMMAND)) == {*HOSTS, *steps, "disk"}
+    rebuilds = {f"{host}-rebuild" for host in HOSTS if host != "box"}
+    assert set(made.of(COMMAND)) == {*HOSTS, *steps, *rebuilds, "generations", "disk"}
 
 
 def test_every_docker_resource_has_the_provider_of_its_host_and_goes_with_a_server_that_was_made(fleet: Any) -> None:
@@ -472,17 +473,63 @@ def test_a_draining_host_keeps_its_edge_and_loses_its_replicas(fleet: Any) -> No
     assert moved == {slot for slot, host in before.replicas().items() if host == "host3"}
 
 
+def test_a_host_with_data_on_a_disk_of_its_own_drains_but_for_that(fleet: Any) -> None:
+    def drain(_services: Any, config: Any) -> None:
+        config["capacity"]["drain"] = ["host1"]
+
+    before, after = fleet(), fleet(drain)
+    assert {slot for slot, host in after.replicas().items() if host == "host1"} == {"disk-1"}
+    assert sorted(after.replicas()) == sorted(before.replicas())
+    assert 'string "draining"' in after.config("host1")
+    container = "host1-disk-1"
+    assert _same(before.of(CONTAINER)[container], after.of(CONTAINER)[container])
+
+
 def test_a_generation_replaces_one_server_and_nothing_else_changes(fleet: Any) -> None:
     def roll(_services: Any, config: Any) -> None:
         config["capacity"]["generation"] = {"host2": 1}
 
     before, after = fleet(), fleet(roll)
     assert set(before.by_urn) == set(after.by_urn)
-    changed = [found["name"] for urn, found in before.by_urn.items() if not _same(found, after.by_urn[urn])]
-    assert changed == ["host2"]
+    changed = {
+        (found["type"], found["name"]) for urn, found in before.by_urn.items() if not _same(found, after.by_urn[urn])
+    }
+    assert changed == {(SERVER, "host2"), (COMMAND, "host2-rebuild"), (COMMAND, "generations")}
     server = after.of(SERVER)["host2"]
     assert server["replaceOnChanges"] == ["labels.generation"]
     assert server["deleteBeforeReplace"]
+
+
+def test_no_server_is_touched_before_it_is_known_that_one_alone_is_rebuilt_and_drained(fleet: Any) -> None:
+    made = fleet()
+    commands = made.of(COMMAND)
+    for host, server in made.of(SERVER).items():
+        assert commands[f"{host}-rebuild"]["urn"] in server["dependencies"]
+        assert commands["generations"]["urn"] in commands[f"{host}-rebuild"]["dependencies"]
+        assert commands[f"{host}-rebuild"]["inputs"]["environment"]["QUAYSIDE_STACK"] == "fx/t"
+
+
+def test_a_service_that_moves_to_another_created_host_takes_its_disk_along(fleet: Any) -> None:
+    """First without a replica, so that nothing has the disk; then at the other place: the disk itself only moves."""
+
+    def still(services: Any, _config: Any) -> None:
+        services["disk"]["replicas"] = 0
+
+    def there(services: Any, _config: Any) -> None:
+        services["disk"].update(place="host2", replicas=1)
+
+    before, stopped, moved = fleet(), fleet(still), fleet(there)
+    assert "disk-1" not in stopped.replicas()
+    disk, kept, new = (made.of("hcloud:index/volume:Volume")["disk"] for made in (before, stopped, moved))
+    assert disk["urn"] == kept["urn"] == new["urn"]
+    assert _same(disk, kept)
+    assert new["protect"]
+    differs = {key for key in disk["inputs"] if disk["inputs"][key] != new["inputs"][key]}
+    assert differs == {"serverId"}
+    # Docker's volume is of a host and has nothing in it but the way to the disk.
+    assert moved.host_of(moved.of(VOLUME)["disk"]) == "host2"
+    assert not moved.of(VOLUME)["disk"]["protect"]
+    assert moved.replicas()["disk-1"] == "host2"
 
 
 # --- what cannot be --------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,7 @@ class Project:
         return self.fleet["host3"].docker("exec", container, "redis-cli", *words)
 
     @contextmanager
-    def dead(self, host: Host) -> Iterator[list[str]]:
+    def dead(self, host: Host) -> Generator[list[str]]:
         """Its machine is cut off, and whoever calls its SSH at its address meanwhile is noted, and not answered."""
         calls: list[str] = []
         keys = host.folder / "run" / "sshd" / "authorized_keys"
