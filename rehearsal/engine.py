@@ -98,6 +98,8 @@ class _Run:
 
     def apply(self, report: Report, started: float) -> Applied:
         work = self.work
+        for note in report.notes:
+            work.note(note)
         self._load(required=True)
         self._prepare_secrets(report)
         survey.know_engines(work)

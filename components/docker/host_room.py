@@ -56,6 +56,8 @@ class HostRoom(pulumi.ComponentResource):
             # Pulumi prints the command of a failed step before its message, so the script is not in it.
             create=_MAKE,
             delete=_AWAY,
+            # What it prints is for the next run, and no news to anybody.
+            logging=command.local.Logging.STDERR,
             interpreter=["/bin/sh", "-c"],
             environment={
                 "QUAYSIDE_ROOM": scripts.ROOM,

@@ -78,6 +78,8 @@ def _command(
         # Pulumi prints the command of a failed step before its message, so the script is not in it.
         create='exec sh -c "$QUAYSIDE_SCRIPT"',
         interpreter=["/bin/sh", "-c"],
+        # What it prints is for the next run, and no news to anybody.
+        logging=command.local.Logging.STDERR,
         environment={"QUAYSIDE_SCRIPT": (_FOLDER / f"{script}.sh").read_text(), **environment},
         opts=pulumi.ResourceOptions(parent=parent, depends_on=list(after)),
     )

@@ -6,6 +6,7 @@ import copy
 import http.client
 import json
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -14,12 +15,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from planning.hosts.certificates import TERM_YEARS
 from planning.hosts.gateway import FILES
 from planning.hosts.plan import MESH_PORT
 from rehearsal import destroy
@@ -641,3 +643,27 @@ def test_others_serve_when_a_host_dies(release: Release) -> None:
     for name in NAMES:
         assert {release.get(name)["version"] for _ in range(6)} == {"down"}
         assert release.get(name, "/via")["api"]["version"]
+
+
+@counts_seconds
+def test_the_next_authority_takes_over_and_drops_nothing(release: Release) -> None:
+    """Three years on, every host has a certificate of the authority that was trusted before."""
+    release.up()
+
+    def signed(host: str) -> tuple[str, set[str]]:
+        text = release.served(host)
+        (own,) = set(re.findall(rf"{FILES}/({host}-[0-9a-f]+\.pem)", text))
+        return own, set(re.findall(rf"{FILES}/(ca-[0-9a-f]+\.pem)", text))
+
+    before = {name: signed(name) for name in NAMES}
+    today = date.fromisoformat(release.given["today"])
+    release.given["today"] = today.replace(year=today.year + TERM_YEARS, day=1).isoformat()
+    stack, loads = every(release, "/via")
+    with stack:
+        done = release.up()
+    print(f"new certificates everywhere: {done.seconds:.1f} s")
+    sound(release, loads, {release.services["api"]["env"]["VERSION"]})
+    for name in NAMES:
+        own, authorities = signed(name)
+        assert own != before[name][0]
+        assert authorities != before[name][1]

@@ -26,8 +26,9 @@ import pytest
 import yaml
 
 from tests.hosts.fleet import Fleet, Host
+from tests.hosts.load import Running
 from tests.hosts.shop import IMAGES, ROOT, Run
-from tests.hosts.test_fleet_release import app
+from tests.hosts.test_fleet_release import app, counts_seconds
 
 pytestmark = pytest.mark.docker
 
@@ -52,6 +53,7 @@ class Project:
         self.environment = {**os.environ, **agent, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
         self.names: list[str] = list(NAMES)
         self.capacity: dict[str, Any] = {}
+        self.memory = "8GiB"
         self.services: dict[str, Any] = {
             "web": app("1", routes=["web.{domain}"], uses=["api"], replicas=2),
             "api": app("1", routes=[], uses=["session"], place="host2"),
@@ -80,7 +82,7 @@ class Project:
                 "name": n,
                 "address": self.fleet[n].address,
                 "cpu": 4,
-                "memory": "8GiB",
+                "memory": self.memory,
                 "host_key": self.fleet[n].host_key,
             }
             for n in self.names
@@ -318,3 +320,48 @@ def test_a_dead_host_is_taken_out_only_once_it_is_declared_down_and_one_that_liv
     assert fleet["host2"].docker("network", "ls", "-q", "-f", "label=dev.quayside.stack") == ""
     assert project.versions(fleet["host3"]) == ("1", "1")
     project.settled()
+
+
+@counts_seconds
+def test_a_host_is_drained_and_removed_and_no_request_is_lost(project: Project) -> None:
+    """Visitors of the hosts that stay: the one that leaves is out of the DNS, or of the balancer, by the first step."""
+    fleet = project.fleet
+    project.services["api"] |= {"place": None, "replicas": 3}
+    project.services["web"]["replicas"] = 3
+    first = project.up()
+    assert first.code == 0, first.output
+    assert fleet["host2"].docker("ps", "-q", "-f", "label=dev.quayside.role=service")
+    loads = [
+        Running(80, "web.example.test", address=fleet[name].address, path="/via", keep_alive=6, close=4, waiting=2)
+        for name in ("host1", "host3")
+    ]
+    with loads[0], loads[1]:
+        project.capacity = {"drain": ["host2"]}
+        drained = project.up()
+        assert drained.code == 0, drained.output
+        assert fleet["host2"].docker("ps", "--format", "{{.Names}}") == "shop-t-edge"
+        project.names, project.capacity = ["host1", "host3"], {}
+        removed = project.up()
+        assert removed.code == 0, removed.output
+    for load in loads:
+        print(load.report)
+        assert load.report.failed == 0, str(load.report)
+        assert load.report.requests > 200
+    assert fleet["host2"].docker("ps", "-aq") == ""
+    assert fleet["host2"].docker("network", "ls", "-q", "-f", "label=dev.quayside.stack") == ""
+    project.settled()
+
+
+def test_a_release_that_a_host_has_no_memory_for_makes_nothing_there(project: Project) -> None:
+    """What a server has is what its owner says; here it is not."""
+    project.memory = "4096GiB"
+    first = project.up()
+    assert first.code == 0, first.output
+    before = {name: project.fleet[name].docker("ps", "-aq") for name in NAMES}
+    project.services["api"]["memory"] = "1024GiB"
+    refused = project.release("2")
+    assert refused.code == 1
+    assert "host2 (root@" in refused.output
+    assert "MiB of memory free, and what is to be made there needs 1048" in refused.output
+    assert project.fleet["host2"].docker("ps", "-aq") == before["host2"]
+    assert project.versions(project.fleet["host2"]) == ("1", "1")
