@@ -99,6 +99,12 @@ def mesh_firewall(stack: Stack, rules: Sequence[Rule], child: pulumi.ResourceOpt
         Firewall("mesh", FirewallArgs(rules=rules, labels=labels(stack), applies_to=labels(stack)), child)
 
 
+def burst_firewall(stack: Stack, rules: Sequence[Rule], child: pulumi.ResourceOptions) -> pulumi.Resource:
+    """What a burst's addresses may, beside `mesh`, so that this one never waits for a droplet."""
+    args = FirewallArgs(rules=rules, labels=labels(stack), applies_to=labels(stack), overlaps=True)
+    return Firewall("mesh-burst", args, child).resource
+
+
 def balancer(
     stack: Stack, fleet: Fleet, made: Servers, domains: Sequence[str], child: pulumi.ResourceOptions
 ) -> LoadBalancer:
