@@ -120,7 +120,8 @@ class Fleet(pulumi.ComponentResource):
                 self._visitors["balancer"], self._visitors6["balancer"] = balancer.ipv4, balancer.ipv6
                 self._permanent.append(balancer)
             addresses = {name: machine.address for name, machine in machines.items()}
-            hetzner_servers.mesh_firewall(stack, mesh_rules(self._security, created, addresses), self._child)
+            rules = mesh_rules(self._security, created, addresses)
+            self._permanent += hetzner_servers.mesh_firewall(stack, rules, self._child)
         return {host.name: machines[host.name] for host in hosts.permanent}
 
     def _make_burst_machines(

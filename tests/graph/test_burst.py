@@ -86,11 +86,8 @@ def test_all_of_a_burst_waits_for_the_release_of_permanent_hosts(fleet: Any) -> 
     """The engine starts nothing more once a step failed: what may fail comes after what must not be held up."""
     made = fleet(_burst(4))
     released = {made.of(COMMAND)[f"{host}-forget"]["urn"] for host in HOSTS}
-    permanent = {
-        f["urn"]
-        for f in made.by_urn.values()
-        if f["custom"] and f["type"].startswith("hcloud:") and not of_burst(made, f)
-    }
+    hcloud = [f for f in made.by_urn.values() if f["custom"] and f["type"].startswith("hcloud:")]
+    permanent = {f["urn"] for f in hcloud if not of_burst(made, f)}
     mine = [f for f in made.by_urn.values() if f["custom"] and of_burst(made, f)]
     assert len(mine) > 60
     for found in mine:
@@ -108,7 +105,7 @@ def test_a_droplet_is_sent_to_when_it_has_routed_and_left_alone_before_it_goes(f
         assert {commands[f"{name}-route"]["urn"] for name in rented(made)} <= set(
             commands[f"{host}-burst"]["dependencies"]
         )
-        # What is deleted goes before what it waited for: so the last is the droplet, and what opened hosts to it is first.
+        # What is deleted goes before what it waited for: hosts are closed to a droplet first, and it goes last.
         assert droplets <= before(made, commands[f"{host}-open"])
         assert {commands[f"{other}-burst"]["urn"] for other in HOSTS} <= set(commands[f"{host}-settle"]["dependencies"])
     for name in rented(made):
