@@ -6,7 +6,7 @@ COMPILE = CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --gen
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL = help
-.PHONY: help setup up down status logs test check bench schema lock develop
+.PHONY: help setup up down status logs test check bench schema images lock develop
 
 help: ## List the goals
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +30,7 @@ logs: ## Follow the logs of SERVICE
 	@$(QUAYSIDE) logs --stack $(STACK) --follow $(or $(SERVICE),$(error say which: make logs SERVICE=web))
 
 test: setup ## Run the tests
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest --numprocesses 3 --dist loadgroup
 
 check: setup ## Check style, types, and that the schemas are current
 	@.venv/bin/ruff check .
@@ -46,6 +46,9 @@ bench: setup ## Rehearse up to 1,000 services; release under load, and count wha
 
 schema: setup ## Write the JSON Schemas that editors use
 	@$(PYTHON) -m settings.schema
+
+images: setup ## Write the scripts that Packer bakes machine images with
+	@$(PYTHON) -m quayside.machine_images
 
 lock: setup ## Pin and hash the requirements anew
 	@$(COMPILE) --upgrade --output-file requirements.txt requirements.in

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from planning import haproxy
-from planning.haproxy import DIGEST_PORT, MASTER_PORT, PUBLIC_PORT, STATS_PORT
+from planning.haproxy import ANYWAY, DIGEST_PORT, MASTER_PORT, PUBLIC_PORT, STATS_PORT
 from planning.plan import Plan
 
-__all__ = ["BOOTSTRAP", "DIGEST_PORT", "MASTER_PORT", "PUBLIC_PORT", "STATS_PORT", "EdgeConfig", "render"]
+__all__ = ["ANYWAY", "BOOTSTRAP", "DIGEST_PORT", "MASTER_PORT", "PUBLIC_PORT", "STATS_PORT", "EdgeConfig", "render"]
 
 BOOTSTRAP = f"""\
 {haproxy.HEAD}

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
 from planning.names import Naming
-from planning.plan import ServicePlan
+from planning.plan import ServicePlan, Slot
 from planning.routes import Route
 
 PUBLIC_PORT = 10080
@@ -74,8 +74,10 @@ RETRY = (
     "    retry-on conn-failure empty-response",
     "    http-request disable-l7-retry unless { method GET HEAD OPTIONS }",
 )
-# Only Docker knows the containers' addresses, and not before they run.
-RESOLVED = "resolvers docker resolve-prefer ipv4 init-addr last,libc,none"
+# Only Docker knows the containers' addresses, and not before they run. A replica has two servers of one address.
+RESOLVED = "resolvers docker resolve-prefer ipv4 resolve-opts allow-dup-ip init-addr last,libc,none"
+ANYWAY = "anyway:"
+"""Begins the name of a server that is asked when checks say that nobody is up. No slot or host is called so."""
 
 
 def framed(body: str) -> str:
@@ -207,12 +209,16 @@ def _tcp_frontend(service: ServicePlan, callers: Sequence[str]) -> Iterable[str]
 TCP_BACKEND = ("    mode tcp", "    option srvtcpka", "    timeout server 24h")
 
 
-def sticky_cookie(service: ServicePlan) -> Iterable[str]:
-    if service.settings.sticky is not None:
-        yield (
-            f"    cookie quayside_{service.name} insert indirect nocache httponly maxidle {service.settings.sticky}s"
-            ' attr "SameSite=Lax"'
-        )
+def sticky_cookie(service: ServicePlan, servers: Sequence[str]) -> Iterable[str]:
+    """A visitor's replica is in a cookie. Others may not know the visitor, so while checks say that none of the
+    ``servers`` is up, it is asked all the same, and no other instead of it.
+    """
+    if service.settings.sticky is None:
+        return
+    name = f"quayside_{service.name}"
+    yield (f'    cookie {name} insert indirect nocache httponly maxidle {service.settings.sticky}s attr "SameSite=Lax"')
+    yield from (f"    acl any_up srv_is_up({server})" for server in servers)
+    yield f"    force-persist if {{ req.cook({name}) -m found }} !any_up"
 
 
 def health(service: ServicePlan) -> Iterable[str]:
@@ -224,6 +230,9 @@ def health(service: ServicePlan) -> Iterable[str]:
         check = ""
     else:
         check = f" {CHECK}"
+        # A check that is wrong, or late on a busy machine, takes away a server, but never the last one: when none is
+        # up, all are asked. Each has another of the same address for it, which is not checked.
+        yield "    option allbackups"
         yield f"    timeout check {settings.health.timeout}s"
         if settings.protocol == "http":
             yield "    option httpchk"
@@ -234,17 +243,33 @@ def health(service: ServicePlan) -> Iterable[str]:
 
 
 def backend(
-    service: ServicePlan, containers: Mapping[str, str], more: Iterable[str] = (), settings: Iterable[str] = ()
+    service: ServicePlan,
+    containers: Mapping[str, str],
+    elsewhere: Sequence[str] = (),
+    more: Iterable[str] = (),
+    settings: Iterable[str] = (),
 ) -> Iterable[str]:
-    """A service's replicas on this host, and ``more`` servers that need ``settings``."""
+    """A service's replicas on this host, and ``more`` servers that need ``settings``, those called ``elsewhere``."""
     yield f"backend svc_{service.name}"
     yield "    balance roundrobin"
     yield from TCP_BACKEND if service.settings.protocol == "tcp" else RETRY
     yield from settings
-    yield from sticky_cookie(service)
+    yield from sticky_cookie(service, [*(slot.name for slot in service.slots), *elsewhere])
     yield from health(service)
-    for slot in service.slots:
-        cookie = f" cookie {slot.name}" if service.settings.sticky is not None else ""
-        yield f"    server {slot.name} {containers[slot.name]}:{service.settings.port} weight {slot.weight}{cookie}"
+    slots = ((slot, slot.weight) for slot in service.slots)
+    yield from replicas(service, slots, containers, cookies=service.settings.sticky is not None)
     yield from more
     yield ""
+
+
+def replicas(
+    service: ServicePlan, slots: Iterable[tuple[Slot, int]], containers: Mapping[str, str], *, cookies: bool = False
+) -> Iterable[str]:
+    """A server for each slot with its weight, and one more for each that is asked when none of the backend is up."""
+    anyway: list[str] = []
+    for slot, weight in slots:
+        server = f"{slot.name} {containers[slot.name]}:{service.settings.port} weight {weight}"
+        yield f"    server {server}{f' cookie {slot.name}' if cookies else ''}"
+        anyway.append(f"    server {ANYWAY}{server} no-check backup")
+    if not service.stateful:
+        yield from anyway

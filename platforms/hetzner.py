@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import pulumi
 
@@ -12,6 +13,7 @@ from components.dns import Dns, DnsArgs
 from components.docker.connection import Connection, ConnectionArgs, Engine, EngineArgs, Login
 from components.docker.deploy_key import DeployKey, DeployKeyArgs
 from components.docker.edge import Edge, EdgeArgs
+from components.docker.host_room import HostRoom, HostRoomArgs
 from components.docker.network import Network, NetworkArgs
 from components.docker.opened_host import OpenedHost, OpenedHostArgs
 from components.docker.prepared_host import PreparedHost, PreparedHostArgs
@@ -25,8 +27,10 @@ from planning.hosts.model import Fleet as Hosts
 from planning.hosts.model import FleetSecurity
 from planning.hosts.placement import place
 from planning.hosts.plan import FleetPlan, HostPlan, plan_hosts
-from planning.hosts.refusals import https, managed_tls, notes, refusals
+from planning.hosts.refusals import notes, refusals
+from planning.hosts.room import room, staying
 from planning.hosts.security import BALANCER, Addresses, admitted, lets_burst_in, security, who
+from planning.hosts.site import edge_tls, https, issued_names, managed_tls
 from planning.names import EDGE
 from planning.plan import ServicePlan
 from platforms.fleet_routing import HostSide, RoutingArgs, mesh_certificates, route_burst, route_fleet
@@ -47,6 +51,14 @@ class DockerHost(pulumi.ComponentResource):
         )
         super().__init__("quayside:platform:DockerHost", name, None, opts)
         self.register_outputs({})
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What comes before everything on a host's engine."""
+
+    prepared: pulumi.Resource
+    room: HostRoom
 
 
 class Fleet(pulumi.ComponentResource):
@@ -199,9 +211,12 @@ class Fleet(pulumi.ComponentResource):
         child: pulumi.ResourceOptions,
     ) -> Mapping[str, HostSide]:
         """All that is on these hosts, but for their routing. ``addresses`` are those of permanent hosts."""
-        prepared = {name: self._prepare(machine, addresses, child) for name, machine in machines.items()}
-        sides = {name: self._make_edge(plan.hosts[name], one, prepared[name], child) for name, one in machines.items()}
-        return self._make_services(plan, sides, prepared)
+        grounds: dict[str, _Ground] = {}
+        for name, machine in machines.items():
+            prepared = self._prepare(machine, addresses, child)
+            grounds[name] = _Ground(prepared, self._make_room(plan.hosts[name], machine, prepared, child))
+        sides = {name: self._make_edge(plan.hosts[name], one, grounds[name], child) for name, one in machines.items()}
+        return self._make_services(plan, sides, grounds)
 
     def _reached(self, machine: Machine, script: pulumi.Input[str]) -> PreparedHostArgs:
         return PreparedHostArgs(
@@ -228,9 +243,26 @@ class Fleet(pulumi.ComponentResource):
             pulumi.ResourceOptions.merge(child, down),
         ).resource
 
-    def _make_edge(
+    def _make_room(
         self, here: HostPlan, machine: Machine, prepared: pulumi.Resource, child: pulumi.ResourceOptions
-    ) -> HostSide:
+    ) -> HostRoom:
+        name, services = machine.host.name, here.services.values()
+        return HostRoom(
+            name,
+            HostRoomArgs(
+                host=name,
+                connection=machine.connection,
+                stack=self._plan.naming.key,
+                wanted=room(services),
+                keep=staying(services),
+                prepared=prepared,
+                down=machine.host.down,
+                machine=machine.resource,
+            ),
+            child,
+        )
+
+    def _make_edge(self, here: HostPlan, machine: Machine, ground: _Ground, child: pulumi.ResourceOptions) -> HostSide:
         stack, naming, name = self._stack, self._plan.naming, machine.host.name
         engine = Engine(
             name,
@@ -240,7 +272,7 @@ class Fleet(pulumi.ComponentResource):
                     registry: Login(username=login.username, password=self._loaded.secrets[login.password])
                     for registry, login in stack.registries.items()
                 },
-                after=[prepared],
+                after=[ground.prepared, ground.room.room],
             ),
             child,
         )
@@ -255,7 +287,7 @@ class Fleet(pulumi.ComponentResource):
                 http=stack.edge.http if here.entry else None,
                 address=stack.edge.address,
                 memory=stack.edge.memory // _MIB,
-                https=stack.edge.https if here.entry and stack.edge.certificate is not None else None,
+                https=stack.edge.https if here.entry and edge_tls(stack) else None,
                 # Also on the only host, whose edge would be replaced when a second one joins it.
                 mesh=True,
                 health=here.entry and self._hosts.balancer is not None,
@@ -265,7 +297,7 @@ class Fleet(pulumi.ComponentResource):
         return HostSide(machine=machine, component=component, edge=edge, containers={}, ids={}, resources=[])
 
     def _make_services(
-        self, plan: FleetPlan, sides: Mapping[str, HostSide], prepared: Mapping[str, pulumi.Resource]
+        self, plan: FleetPlan, sides: Mapping[str, HostSide], grounds: Mapping[str, _Ground]
     ) -> Mapping[str, HostSide]:
         """In the order of creation, on every host that has a part of the service."""
         made, hosts = self._made, self._hosts.hosts
@@ -285,7 +317,7 @@ class Fleet(pulumi.ComponentResource):
                     if at == host or not (here.host.down or hosts[at].down or hosts[at].burst)
                     for resource in found
                 ]
-                one = self._make_service(service, here, sides[host], prepared[host], after)
+                one = self._make_service(service, here, sides[host], grounds[host], after)
                 made.setdefault(service_name, {})[host] = one.resources
                 containers[host].update(one.containers)
                 if isinstance(one, StatefulService):
@@ -305,11 +337,13 @@ class Fleet(pulumi.ComponentResource):
         service: ServicePlan,
         here: HostPlan,
         side: HostSide,
-        prepared: pulumi.Resource,
+        ground: _Ground,
         after: Sequence[pulumi.Resource],
     ) -> Service | StatefulService:
         naming, host = self._plan.naming, here.host.name
-        child = pulumi.ResourceOptions(parent=side.component)
+        machine, anchor = side.machine, ground.room.placed
+        placed = list(machine.placed(anchor)) if anchor is not None and not service.stateful else None
+        child = pulumi.ResourceOptions(parent=side.component, transformations=placed)
         name, prefix = f"{host}-{service.name}", f"{host}-"
         network = None
         if service.subnet is not None:
@@ -337,7 +371,10 @@ class Fleet(pulumi.ComponentResource):
         if here.host.kind == "created":
             from platforms.hetzner_servers import data_volume
 
-            disk = data_volume(self._stack, service.name, side.machine, prepared, self._child)
+            still = pulumi.ResourceOptions(
+                parent=self, transformations=list(machine.bound()) if here.host.down else None
+            )
+            disk = data_volume(self._stack, service.name, machine, ground.prepared, still)
             device, after = disk.device, [*after, disk.resource]
         ports = [(port.protocol, port.port) for port in service.settings.ports]
         return StatefulService(
@@ -367,8 +404,36 @@ class Fleet(pulumi.ComponentResource):
         )
 
     def _certificate(self) -> pulumi.Output[str] | None:
-        key = self._stack.edge.certificate
-        return pulumi.Output.secret(self._loaded.secrets[key]) if key is not None else None
+        key, acme, names = self._stack.edge.certificate, self._stack.edge.acme, issued_names(self._stack)
+        if key is not None:
+            return pulumi.Output.secret(self._loaded.secrets[key])
+        if acme is None or not names:
+            return None
+        # Its SDK is imported for a stack that uses it alone.
+        from components.site_certificate import SiteCertificate, SiteCertificateArgs
+        from platforms.dns_challenge import credentials
+
+        dns = self._stack.dns.provider
+        return SiteCertificate(
+            "site",
+            SiteCertificateArgs(
+                server=acme.server,
+                email=acme.email,
+                names=names,
+                dns=dns,
+                credentials=credentials(dns, self._zone_id),
+            ),
+            self._child,
+        ).pem
+
+    @cached_property
+    def _zone_id(self) -> pulumi.Output[str] | None:
+        """Of the zone at Route 53; it has names of its own for zones."""
+        if self._stack.dns.provider != "route53":
+            return None
+        import pulumi_aws as aws
+
+        return aws.route53.get_zone_output(name=self._stack.dns.zone or self._stack.domain).zone_id
 
     def _make_records(self) -> None:
         names = sorted({route.host for route in self._plan.routes})
@@ -382,14 +447,11 @@ class Fleet(pulumi.ComponentResource):
         if not names or not ipv4:
             return
         zone = dns.zone or self._stack.domain
-        zone_id = None
-        if dns.provider == "route53":
-            import pulumi_aws as aws
-
-            zone_id = aws.route53.get_zone_output(name=zone).zone_id
         made = Dns(
             "dns",
-            DnsArgs(provider=dns.provider, zone=zone, zone_id=zone_id, names=names, ipv4=ipv4, ipv6=self._visitors6),
+            DnsArgs(
+                provider=dns.provider, zone=zone, zone_id=self._zone_id, names=names, ipv4=ipv4, ipv6=self._visitors6
+            ),
             self._child,
         )
         self.records = made.records

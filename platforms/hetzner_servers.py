@@ -15,12 +15,15 @@ from components.hetzner.host import Host, HostArgs
 from components.hetzner.load_balancer import EdgeTls, LoadBalancer, LoadBalancerArgs, ManagedTls
 from components.hetzner.network import Network, NetworkArgs
 from components.hetzner.placement import PlacementGroups, PlacementGroupsArgs
+from components.hetzner.rebuild import Generations, GenerationsArgs, RebuildArgs
 from components.hetzner.volume import DataVolume, DataVolumeArgs
 from components.rules import Rule
 from planning.hosts.edge import HEALTH_PATH
 from planning.hosts.model import Fleet, FleetSecurity
-from planning.hosts.refusals import PRIVATE_RANGE, managed_tls
+from planning.hosts.refusals import PRIVATE_RANGE
 from planning.hosts.security import HEALTH_PORT, admitted
+from planning.hosts.site import edge_tls, managed_tls
+from planning.names import Naming
 from platforms.machines import Machine, cloud_config, rules_of
 from settings.capacity import HostCapacity
 from settings.stack import Stack
@@ -54,6 +57,9 @@ def servers(
     )
     groups = PlacementGroups("spread", PlacementGroupsArgs(hosts=locations, labels=tags), child)
     access = Access("deploy", AccessArgs(public_key=key.public_key, labels=tags), child)
+    generations = Generations(
+        "generations", GenerationsArgs(hosts={name: host.generation for name, host in made.items()}), child
+    )
     machines: dict[str, Machine] = {}
     for name, host in made.items():
         firewall = Firewall(
@@ -78,6 +84,12 @@ def servers(
                 subnet_id=network.subnet_id,
                 placement_group_id=groups.ids[name],
                 labels=tags,
+                rebuild=RebuildArgs(
+                    identity=key.identity,
+                    stack=Naming(project=stack.project, stack=stack.name).key,
+                    down=host.down,
+                    generations=generations,
+                ),
             ),
             child,
         )
@@ -111,7 +123,7 @@ def balancer(
     tls: ManagedTls | EdgeTls | None = None
     if managed_tls(stack, fleet) and domains:
         tls = ManagedTls(domains=domains, zone=stack.dns.zone or stack.domain, port=stack.edge.http)
-    elif stack.edge.certificate is not None:
+    elif edge_tls(stack):
         tls = EdgeTls(port=stack.edge.https)
     return LoadBalancer(
         "balancer",

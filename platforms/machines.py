@@ -32,13 +32,25 @@ class Machine:
         """For the options of components: what holds for every resource on this host, however deep."""
         return [self._transformed]
 
+    def placed(self, anchor: pulumi.Resource) -> Sequence[pulumi.ResourceTransformation]:
+        """Likewise for what placement put there, which goes with the anchor (`HostRoom.placed`)."""
+
+        def transformed(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+            if not args.type_.startswith(("docker:", "command:")):
+                return None
+            opts = pulumi.ResourceOptions.merge(None, args.opts)
+            opts.deleted_with = anchor
+            return pulumi.ResourceTransformationResult(args.props, opts)
+
+        return [transformed]
+
     def _transformed(self, args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
         if not args.type_.startswith(("docker:", "command:")):
             return None
         opts = pulumi.ResourceOptions.merge(None, args.opts)
         if self.resource is not None:
             # A rebuilt machine is empty. `replace_with` is for CLIs before 3.260 (facts.md).
-            opts.deleted_with, opts.replace_with = self.resource, [self.resource]
+            opts.deleted_with, opts.replace_with = opts.deleted_with or self.resource, [self.resource]
         if self.host.down:
             # No call goes there, now or when it leaves the program.
             opts.ignore_changes, opts.retain_on_delete, opts.protect = ["*"], True, None

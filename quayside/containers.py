@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from planning.edge import STATS_PORT
+from planning.edge import ANYWAY, STATS_PORT
 from planning.names import LABEL_ROLE, LABEL_SERVICE, LABEL_SLOT, LABEL_STACK, LABEL_URLS
 from quayside.shell import CommandError, last_line, run
 
@@ -116,6 +116,9 @@ def parse_state(text: str, status: Mapping[tuple[str, str], str]) -> dict[str, d
         elif columns and len(fields := line.split()) >= len(columns):
             row = dict(zip(columns, fields, strict=False))
             backend, slot = row["be_name"], row["srv_name"]
+            if slot.startswith(ANYWAY):
+                # The replica once more, for when none is up; it is not checked.
+                continue
             up = "UP" if row["srv_op_state"] == "2" else "DOWN"
             found[row.get("srv_fqdn", "-")] = {
                 "backend": backend,

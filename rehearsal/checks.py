@@ -75,8 +75,10 @@ def _args_class(token: str) -> type | None:
     module, _, name = rest.partition(":")
     if package == "pulumi" and module == "providers":
         package, module, name = name, "index", "Provider"
-    sdk = f"pulumi_{package.replace('-', '_')}"
-    if sdk not in sys.modules:  # not used by the program through an SDK: nothing to check against
+    # Pulumi's own, or the community's.
+    names = (f"{maker}_{package.replace('-', '_')}" for maker in ("pulumi", "pulumiverse"))
+    sdk = next((name for name in names if name in sys.modules), None)
+    if sdk is None:  # not used by the program through an SDK: nothing to check against
         return None
     return _load_args(sdk, module, name)
 

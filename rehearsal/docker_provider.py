@@ -84,7 +84,12 @@ class ContainerProvider:
         digest = spec.digest(step.inputs)
         stray = self._strays.take(step.host, step.urn, digest)
         if stray is not None:
-            return self._made(client, step, str(stray["Id"]), adopted=True)
+            # A step of this run may have removed it since.
+            try:
+                return self._made(client, step, str(stray["Id"]), adopted=True)
+            except DockerRefusalError as error:
+                if not is_missing(error):
+                    raise
         name = str(step.inputs.get("name") or f"{step.name}-{secrets.token_hex(4)[:7]}")
         blocking = self._strays.take_name(step.host, name)
         if blocking is not None:

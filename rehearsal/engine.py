@@ -98,6 +98,8 @@ class _Run:
 
     def apply(self, report: Report, started: float) -> Applied:
         work = self.work
+        for note in report.notes:
+            work.note(note)
         self._load(required=True)
         self._prepare_secrets(report)
         survey.know_engines(work)
@@ -303,6 +305,7 @@ class _Run:
             retain=found.retain_on_delete,
             host=self._host(found),
             provider=survey.provider_of(found),
+            deleted_with=found.deleted_with,
         )
 
     def _host(self, found: Registration) -> str:

@@ -32,12 +32,13 @@ def delete(work: Work, entry: Entry) -> None:
 def delete_all(work: Work, victims: Sequence[Entry]) -> None:
     """Delete in parallel what nothing else among the victims needs, then what is free after that, and so on."""
     remaining = list(victims)
+    going = {entry.urn for entry in victims}
     failed: list[Entry] = []
 
     def attempt(entry: Entry) -> bool:
         started = time.monotonic()
         try:
-            if not entry.retain:
+            if not entry.retain and entry.deleted_with not in going:
                 with work.slot(entry.type, entry.host):
                     delete(work, entry)
         except Exception as error:

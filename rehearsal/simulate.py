@@ -126,6 +126,23 @@ def _certificate(_found: Registration, digest: str) -> Mapping[str, Any]:
     }
 
 
+def _account(_found: Registration, digest: str) -> Mapping[str, Any]:
+    url = f"https://acme.invalid/acct/{int(digest[:8], 16)}"
+    return {"id": url, "registrationUrl": url}
+
+
+def _issued(_found: Registration, digest: str) -> Mapping[str, Any]:
+    return {
+        "id": digest[:32],
+        "certificateUrl": f"https://acme.invalid/cert/{digest[:36]}",
+        "certificatePem": _pem("CERTIFICATE", digest),
+        "issuerPem": _pem("CERTIFICATE", digest[32:]),
+        "privateKeyPem": Secret(_pem("EC PRIVATE KEY", digest)),
+        "certificateNotBefore": "2026-01-01T00:00:00Z",
+        "certificateNotAfter": "2026-04-01T00:00:00Z",
+    }
+
+
 _SIMULATORS: Mapping[str, Simulator] = {
     "docker:index/container:Container": _container,
     "docker:index/network:Network": _network,
@@ -140,5 +157,7 @@ _SIMULATORS: Mapping[str, Simulator] = {
     "tls:index/selfSignedCert:SelfSignedCert": _certificate,
     "tls:index/certRequest:CertRequest": _certificate,
     "tls:index/locallySignedCert:LocallySignedCert": _certificate,
+    "acme:index/registration:Registration": _account,
+    "acme:index/certificate:Certificate": _issued,
     **simulate_hosts.TYPES,
 }

@@ -51,6 +51,8 @@ class Entry:
     """The Docker engine it is on; empty for the default one."""
     provider: str = ""
     """URN of the explicit provider it was made with; empty for the default one."""
+    deleted_with: str = ""
+    """URN of what it goes with: deleted in the same run, no call is made for this one."""
 
 
 @dataclass(slots=True)

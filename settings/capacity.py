@@ -15,6 +15,7 @@ from settings.types import (
     Cpu,
     Distinct,
     Flag,
+    HostImage,
     Identifier,
     MachineImage,
     Memory,
@@ -158,13 +159,13 @@ class HostCapacity(Settings):
     groups: dict[Name, Annotated[tuple[Name, ...], Distinct]] = Field(default_factory=dict[str, tuple[str, ...]])
     """Names for several hosts, for `place`."""
     generation: dict[Name, Count] = Field(default_factory=dict[str, int])
-    """Host → a number; raise it to rebuild that host: `{host2: 2}`."""
+    """Host → a number; raise it to rebuild that host, one an `up` and drained before: `{host2: 2}`."""
     drain: Annotated[tuple[Name, ...], Distinct] = ()
     """Hosts that get no work, before they are rebuilt or removed."""
     down: Annotated[tuple[Name, ...], Distinct] = ()
-    """Hosts known to be dead: kept in the program, left alone, their replicas placed elsewhere."""
-    image: Identifier | None = None
-    """Machine image of created hosts, by id or name; unset: Debian's own."""
+    """Hosts known to be dead: not called; their replicas are placed elsewhere, what has its data there waits."""
+    image: HostImage | None = None
+    """Machine image of created hosts, by id or name; unset: Debian's own. Taken when a host is made or rebuilt."""
 
 
 class Burst(Settings):

@@ -63,6 +63,11 @@ def load(root: Path) -> Loaded:
     return Loaded(stack, _secrets(names), sources)
 
 
+def provider_setting(provider: str, key: str) -> pulumi.Output[str] | None:
+    """A setting of some provider's own, such as `hcloud:token`, as a secret."""
+    return pulumi.Config(provider).get_secret(key)
+
+
 def _config() -> dict[str, object]:
     """Every key of the stack's config in our namespace, without the prefix."""
     prefix = f"{NAMESPACE}:"

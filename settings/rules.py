@@ -32,6 +32,7 @@ def check(stack: Stack, services: Mapping[str, Service], secrets: Collection[str
     for host, registry in stack.registries.items():
         if registry.password not in secrets:
             problems.append(_missing_secret(f"quayside:registries/{host}/password", registry.password, stack, secrets))
+    problems += _acme(stack, cloud)
     certificate = stack.edge.certificate
     if certificate is not None and cloud == "local":
         problems.append(
@@ -52,6 +53,16 @@ def check(stack: Stack, services: Mapping[str, Service], secrets: Collection[str
         problems += _cloud(stack, services, cloud)
         problems += rules_aws.on_aws(stack, services) if cloud == "aws" else rules_aws.elsewhere(stack, services, cloud)
     return problems
+
+
+def _acme(stack: Stack, cloud: str | None) -> Iterator[Problem]:
+    at = "quayside:edge/acme"
+    if stack.edge.acme is None:
+        return
+    if cloud == "local":
+        yield Problem(at, "is for fleets of hosts, and this stack is local", "remove it")
+    elif stack.edge.certificate is not None:
+        yield Problem(at, "cannot be combined with certificate", "remove one of the two: visitors are shown one")
 
 
 def _service(at: str, service: Service) -> Iterator[Problem]:

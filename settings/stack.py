@@ -16,7 +16,9 @@ from settings.types import (
     Distinct,
     Domain,
     EdgeLine,
+    Email,
     Flag,
+    HttpsUrl,
     Identifier,
     Image,
     KmsArn,
@@ -30,6 +32,15 @@ from settings.types import (
     Text,
     Weight,
 )
+
+
+class Acme(Settings):
+    """An authority that issues certificates by ACME, such as Let's Encrypt. The proof is laid into the DNS."""
+
+    email: Email
+    """Where the authority writes to."""
+    server: HttpsUrl = "https://acme-v02.api.letsencrypt.org/directory"
+    """Its directory. Let's Encrypt's for trials is `https://acme-staging-v02.api.letsencrypt.org/directory`."""
 
 
 class Edge(Settings):
@@ -47,7 +58,10 @@ class Edge(Settings):
     memory: Memory = 256 * 1024**2
     certificate: SecretKey | None = None
     """Fleets: key under `secrets` of the visitors' certificate: PEM, with its chain and its private key. Unset: the one
-    that Hetzner manages, where `capacity.balancer` is set and `dns.provider` is `hetzner`; elsewhere HTTP alone."""
+    of `acme`; else the one that Hetzner manages, where `capacity.balancer` is set and `dns.provider` is `hetzner`;
+    elsewhere HTTP alone."""
+    acme: Acme | None = None
+    """Fleets: have the visitors' certificate issued, for the hosts of all routes; not with `dns.provider: manual`."""
 
 
 class Registry(Settings):

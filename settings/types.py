@@ -292,6 +292,13 @@ EnvName = Annotated[str, _env, _env_schema]
 _id, _id_schema = _matching("[A-Za-z0-9][A-Za-z0-9._-]{0,127}", "letters, digits and ._-", 128)
 Identifier = Annotated[str, _id, _id_schema]
 """The name something has at a cloud: a location, a machine type, an image."""
+HostImage = Annotated[
+    str,
+    _id,
+    # Ids are numbers at Hetzner, and `pulumi config set --path` writes them as such.
+    BeforeValidator(lambda value: str(value) if type(value) is int and 0 < value < 10**18 else value),
+    WithJsonSchema({"type": ["string", "integer"]}),
+]
 _user, _user_schema = _matching(
     "[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,31})?",
     'a user, such as 1000, app or "1000:1000"',
@@ -523,6 +530,15 @@ def _domain(value: object) -> str:
         "a domain such as example.com", "" if value.isascii() else "write international names in their xn-- form"
     )
 
+
+_email, _email_schema = _matching(rf"[A-Za-z0-9._%+-]{{1,64}}@{_DOMAIN}", "an address such as ops@example.com", 254)
+Email = Annotated[str, _email, _email_schema]
+_https, _https_schema = _matching(
+    rf"https://{_DOMAIN}(?::[1-9][0-9]{{0,4}})?(?:/[A-Za-z0-9._~%+-]+)*/?",
+    "a URL such as https://acme.example.com/directory",
+    500,
+)
+HttpsUrl = Annotated[str, _https, _https_schema]
 
 Domain = Annotated[str, BeforeValidator(_domain), WithJsonSchema({"type": "string", "pattern": f"^{_DOMAIN}$"})]
 

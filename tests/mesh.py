@@ -132,6 +132,9 @@ class Authority:
 # --- replicas --------------------------------------------------------------------------------------------------------
 
 
+HEALTH = "/healthz"
+
+
 class _Answer(BaseHTTPRequestHandler):
     """Answers the slot it stands for, and what it was told of the client."""
 
@@ -144,7 +147,7 @@ class _Answer(BaseHTTPRequestHandler):
         self.rfile.read(length)
         told = [f"{key}: {value}" for key, value in self.headers.items()]
         body = "\n".join([self.server.slot, *told]).encode()
-        self.send_response(200)
+        self.send_response(503 if self.server.ails and self.path == HEALTH else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -161,6 +164,7 @@ class _Http(ThreadingHTTPServer):
 
     def __init__(self, slot: str, address: tuple[str, int]) -> None:
         self.slot = slot
+        self.ails = False
         super().__init__(address, _Answer)
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -317,6 +321,12 @@ class Running:
         replica.shutdown()
         replica.server_close()
 
+    def ail(self, slot: str) -> None:
+        """A replica serves on, and its health path says that it cannot."""
+        replica = self._replicas[slot, self.plan.placement.slots[slot]]
+        assert isinstance(replica, _Http)
+        replica.ails = True
+
     def kill_edge(self, name: str) -> None:
         """The workers end with their master."""
         edge = self._edges.pop(name)
@@ -352,11 +362,14 @@ class Running:
 
     def states(self, name: str) -> dict[str, str]:
         """backend/server → state, as a host's edge sees it."""
-        with socket.create_connection((self.at[name], 9902), 5) as stats:
-            stats.sendall(b"show stat\n")
-            text = b"".join(iter(lambda: stats.recv(65536), b"")).decode()
-        rows = (line.split(",") for line in text.splitlines() if line and not line.startswith("#"))
+        rows = (line.split(",") for line in self.tell(name, "show stat").splitlines() if line and line[0] != "#")
         return {f"{row[0]}/{row[1]}": row[17] for row in rows if row[1] not in ("FRONTEND", "BACKEND")}
+
+    def tell(self, name: str, command: str) -> str:
+        """What a host's edge says to a command on its socket."""
+        with socket.create_connection((self.at[name], 9902), 5) as stats:
+            stats.sendall(f"{command}\n".encode())
+            return b"".join(iter(lambda: stats.recv(65536), b"")).decode()
 
     # --- asking ---
 

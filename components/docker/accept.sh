@@ -6,7 +6,7 @@ cat >next.cfg
 
 if ! problem=$(haproxy -c -f next.cfg 2>&1); then
     echo "the edge refuses the new configuration; the old one serves on:"
-    echo "$problem" | grep -v NOTICE | sed 's/^/  /'
+    echo "$problem" | spoken
     exit 1
 fi
 
@@ -16,7 +16,17 @@ old=haproxy.cfg
 union "$old" next.cfg "accept-$(digest_of next.cfg)" fill >accept.cfg
 [ "$(inner haproxy.cfg)" != "$(inner accept.cfg)" ] || exit 0
 
-# A service that changed its protocol cannot be both at once; its callers then meet it after the switch.
-haproxy -c -f accept.cfg >/dev/null 2>&1 || { rm -f accept.cfg; exit 0; }
+if ! problem=$(haproxy -c -f accept.cfg 2>&1); then
+    rm -f accept.cfg
+    changed=$(other_protocols "$old" next.cfg)
+    if [ -n "$changed" ]; then
+        # Expected: nothing is both at once.
+        echo "nothing new can be reached before the switch, since services change their protocol: $changed"
+        exit 0
+    fi
+    echo "the edge cannot serve the old names and the new ones at once, as a release has to; nothing was changed:"
+    echo "$problem" | spoken
+    exit 1
+fi
 [ -f before.cfg ] || cp haproxy.cfg before.cfg
 take accept.cfg || not_taken

@@ -23,6 +23,17 @@ lock() {
     ! superseded || give_way
 }
 
+# What HAProxy says of a configuration it refuses, for people: no container need resolve yet.
+spoken() { grep -v -e NOTICE -e 'could not resolve address' | sed 's/^/  /'; }
+# Services that speak another protocol in one configuration than in another.
+other_protocols() { # one other
+    awk 'FNR == 1 { pass++ }
+        /^[a-z]/ { name = $1 == "backend" && $2 ~ /^svc_/ ? substr($2, 5) : ""; if (name != "") tcp[pass, name] = 0 }
+        name != "" && $1 == "mode" && $2 == "tcp" { tcp[pass, name] = 1 }
+        END { for (key in tcp) { split(key, at, SUBSEP); if (at[1] == 1 && (2, at[2]) in tcp && tcp[key] != tcp[2, at[2]]) { print at[2] } }
+    }' "$1" "$2" | sort | paste -s -d ' ' -
+}
+
 # Rename into place, reload, and wait until the new worker answers. Without an answer the old file comes back.
 take() { # file
     digest=$(digest_of "$1")

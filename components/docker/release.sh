@@ -118,6 +118,7 @@ done
 
 # Accept: what is new may reach what it uses, so that it can become healthy.
 accepted=$(printf '%s\n' "$config" | in_edge "$QUAYSIDE_ACCEPT") || fail "$accepted"
+[ -z "$accepted" ] || printf '%s\n' "${QUAYSIDE_HOST:+$QUAYSIDE_HOST: }$accepted" >&2
 
 # Gate, for what only the engine can tell: a Docker health check or, without one, running and not restarted.
 # A container without a health check must run for a moment, so that one that crashes at start is not let through. Not for

@@ -15,6 +15,8 @@ def script(*names: str) -> str:
 REACH = script("reach")
 RELEASE = script("release")
 LEAVE = script("leave")
+ROOM = script("room")
+ROOM_THERE = script("room_there")
 
 _COMMON = "edge_common"
 _FILES = {"QUAYSIDE_FILES": script(_COMMON, "files")}

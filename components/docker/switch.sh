@@ -5,7 +5,7 @@ cat >next.cfg
 
 if ! problem=$(haproxy -c -f next.cfg 2>&1); then
     echo "the edge refuses the new configuration; the old one serves on:"
-    echo "$problem" | grep -v NOTICE | sed 's/^/  /'
+    echo "$problem" | spoken
     exit 1
 fi
 # By itself, for the burst that comes after it.
@@ -22,11 +22,17 @@ else
     old=haproxy.cfg
     [ ! -f before.cfg ] || old=before.cfg
     union next.cfg "$old" "both-$digest" >both.cfg
-    if [ "$(inner both.cfg)" != "$(inner next.cfg)" ] && haproxy -c -f both.cfg >/dev/null 2>&1; then
-        take both.cfg || not_taken
-    else
-        take next.cfg || not_taken
+    taken=next.cfg
+    if [ "$(inner both.cfg)" != "$(inner next.cfg)" ]; then
+        if problem=$(haproxy -c -f both.cfg 2>&1); then
+            taken=both.cfg
+        else
+            echo "the edge cannot serve the old names and the new ones at once, so old containers lose theirs before they end:"
+            changed=$(other_protocols "$old" next.cfg)
+            if [ -n "$changed" ]; then echo "  $changed: another protocol"; else echo "$problem" | spoken; fi
+        fi
     fi
+    take "$taken" || not_taken
     echo "routing switched"
 fi
 mv main.new main.cfg

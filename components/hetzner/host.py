@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_hcloud as hcloud
 
+from components.docker.connection import Connection, ConnectionArgs
 from components.docker.deploy_key import host_key, plain_key, with_host_key
 from components.hetzner.ids import labels, number
 from components.hetzner.network import network_zone
+from components.hetzner.rebuild import RebuildArgs, drained
 
 GENERATION = "generation"
 """The label whose change rebuilds the server, and which tells of every server how often that was."""
@@ -48,15 +50,18 @@ class HostArgs:
     """In the subnet; None: the next free one, and another after a rebuild."""
     placement_group_id: pulumi.Input[int] | None = None
     labels: Mapping[str, str]
+    rebuild: RebuildArgs | None = None
+    """None: a raised generation rebuilds it whatever runs there."""
 
 
 class Host(pulumi.ComponentResource):
     """A server with a primary IPv4 and IPv6 address of its own, which outlive it, and a host key made by the program.
 
-    It is rebuilt when its `generation` changes, and only then. The old server is shut down and deleted first, since an
-    address can be on one server only; its targets at the balancer go before it. Address and host key stay, so nothing
-    that connects to it changes; what is on it is lost, so that every Docker resource of it needs `deleted_with` (and
-    for CLIs before 3.260 `replace_with`) this server. Data belongs on a `DataVolume`.
+    It is rebuilt when its `generation` changes, and only then; with `rebuild`, one an `up` and drained. The old server
+    is shut down and deleted first, since an address can be on one server only; its targets at the balancer go before
+    it. Address and host key stay, so nothing that connects to it changes; what is on it is lost, so that every Docker
+    resource of it needs `deleted_with` (and for CLIs before 3.260 `replace_with`) this server. Data belongs on a
+    `DataVolume`.
 
     Refuses a name that is no host name, a location that Hetzner does not have, a cloud-init document that is too long,
     and a server without firewall or SSH key.
@@ -92,6 +97,16 @@ class Host(pulumi.ComponentResource):
             for kind in ("ipv4", "ipv6")
         )
         key = host_key(name, child)
+        after: list[pulumi.Resource] = []
+        if args.rebuild is not None:
+            connection = Connection(
+                ConnectionArgs(
+                    address=ipv4.ip_address,
+                    host_key=key.public_key_openssh.apply(plain_key),
+                    identity=args.rebuild.identity,
+                )
+            )
+            after = [drained(name, args.generation, args.rebuild, connection, self)]
         self.server = hcloud.Server(
             name,
             name=args.server_name,
@@ -119,6 +134,7 @@ class Host(pulumi.ComponentResource):
             labels={**tags, GENERATION: str(args.generation)},
             opts=pulumi.ResourceOptions(
                 parent=self,
+                depends_on=after,
                 ignore_changes=list(_AT_CREATION),
                 replace_on_changes=[f"labels.{GENERATION}"],
                 delete_before_replace=True,

@@ -39,6 +39,8 @@ _INTERVAL = "inter 2s fastinter 500ms downinter 2s"
 _DEAD = "tcp-ut 2s"
 # The gateway closes a connection that was idle for 5 s: one that is about to be closed should not get a request.
 _POOL = "pool-purge-delay 1s"
+# Where nobody else can be asked, a handshake with a busy host gets longer before it is thrown away and begun again.
+_ALONE = ("    timeout connect 2s", "    retries 2")
 _ALIVE = ("    srvtcpka-idle 5s", "    srvtcpka-intvl 1s", "    srvtcpka-cnt 3")
 
 
@@ -158,6 +160,8 @@ def _service(
     """The backend of a service that this edge sends to: replicas here, and on other hosts behind their gateways."""
     http, sticky = service.settings.protocol == "http", service.settings.sticky is not None
     remote: list[str] = []
+    elsewhere: list[str] = []
+    anyway: list[str] = []
     probes: list[str] = []
     for receiver in receivers:
         at = f"{_bracketed(addresses[receiver])}:{MESH_PORT}"
@@ -165,6 +169,7 @@ def _service(
             sni = name(label.name, receiver)
             # No slot is called so, whatever hosts are called.
             server = f"{label.name}.{receiver}"
+            elsewhere.append(server)
             weight = label.slots[0].weight if sticky else plan.placement.shares[service.name][receiver]
             check = "" if service.stateful else f" check-sni {sni}"
             if probed(service):
@@ -173,17 +178,22 @@ def _service(
                 check = f" no-check track up_{service.name}/{server}"
             cookie = f" cookie {label.slots[0].name}" if sticky else ""
             remote.append(f"    server {server} {at} sni str({sni}){check} {_DEAD} weight {weight}{cookie}")
+            if not service.stateful:
+                unchecked = f"{_DEAD} weight {weight} no-check backup"
+                anyway.append(f"    server {haproxy.ANYWAY}{server} {at} sni str({sni}) {unchecked}")
     # What a default says holds for the servers after it, so not for those on this host.
     others = f"    default-server {mesh.options} {_INTERVAL}"
     local = replace(service, slots=plan.slots(service.name, host))
     if not remote:
         yield from haproxy.backend(local, containers)
         return
+    alone = len(remote) == 1 and not local.slots and not service.stateful
     yield from haproxy.backend(
         local,
         containers,
-        more=(f"{others} {_POOL}" if http else others, *remote),
-        settings=("    option srvtcpka", *_ALIVE) if http else _ALIVE,
+        elsewhere=elsewhere,
+        more=(f"{others} {_POOL}" if http else others, *remote, *anyway),
+        settings=[*(("    option srvtcpka", *_ALIVE) if http else _ALIVE), *(_ALONE if alone else ())],
     )
     if probes:
         yield f"backend up_{service.name}"

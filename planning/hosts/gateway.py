@@ -112,13 +112,14 @@ def _backends(service: ServicePlan, offered: Iterable[Label], containers: Mappin
                 # It has other hosts to ask as well, and waits for us.
                 yield "    retries 1"
         yield from haproxy.health(service)
-        for slot in label.slots:
-            # Who sends here has decided to: a host that gets nothing new still serves the sessions it has.
-            weight = max(1, slot.weight) if len(label.slots) > 1 else 1
-            yield f"    server {slot.name} {containers[slot.name]}:{service.settings.port} weight {weight}"
+        # Who sends here has decided to: a host that gets nothing new still serves the sessions it has.
+        weights = [max(1, slot.weight) if len(label.slots) > 1 else 1 for slot in label.slots]
+        yield from haproxy.replicas(service, zip(label.slots, weights, strict=True), containers)
         yield ""
         if probed(service):
             yield f"backend local_{probe(service.name)}"
-            yield f"    http-request return status 200 if {{ nbsrv(local_{label.name}) gt 0 }}"
+            # Not by `nbsrv`, which counts what is asked anyway.
+            for slot in label.slots:
+                yield f"    http-request return status 200 if {{ srv_is_up(local_{label.name}/{slot.name}) }}"
             yield "    http-request return status 503"
             yield ""

@@ -39,12 +39,21 @@ def host_files(firewall: str, *, subnets: str = "10.128.0.0/9", memory: int = 4 
     """Path → file. ``firewall`` is the script by `packetfilter.host_filter`; ``memory`` the host's, for its swap."""
     return MappingProxyType(
         {
+            **common_files(),
             DAEMON: HostFile(0o644, _daemon(subnets)),
-            SSHD: HostFile(0o644, _SSHD),
             FIREWALL: HostFile(0o755, firewall),
+            SWAP: HostFile(0o755, _SWAP.format(mib=swap_size(memory) // MIB)),
+        }
+    )
+
+
+def common_files() -> Mapping[str, HostFile]:
+    """Those that every host of every stack has alike, so that an image may hold them."""
+    return MappingProxyType(
+        {
+            SSHD: HostFile(0o644, _SSHD),
             FIREWALL_UNIT: HostFile(0o644, _FIREWALL_UNIT),
             DOCKER_UNIT: HostFile(0o644, _DOCKER_UNIT),
-            SWAP: HostFile(0o755, _SWAP.format(mib=swap_size(memory) // MIB)),
             SWAP_UNIT: HostFile(0o644, _SWAP_UNIT),
             PRUNE_UNIT: HostFile(0o644, _PRUNE_UNIT),
             PRUNE_TIMER: HostFile(0o644, _PRUNE_TIMER),

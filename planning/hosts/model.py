@@ -45,9 +45,10 @@ class Host:
     """None where it is not known: existing servers do not say."""
     groups: Sequence[str] = ()
     draining: bool = False
-    """Gets nothing new and loses what it has."""
+    """Gets nothing new and loses what it has; of a created host, all but what has its data there."""
     down: bool = False
-    """Known to be dead: it stays in the program, and no call goes to it."""
+    """Known to be dead: its edge and its data stay in the program, what was placed there does not, and no call goes
+    there."""
     generation: int = 0
     """A host that is made is rebuilt when this rises."""
     type: str | None = None
@@ -130,9 +131,9 @@ class Placement:
     shares: Mapping[str, Mapping[str, int]]
     """Service → host → its weight, 0–256, in every edge that sends there: the sum of its slots' weights."""
     use: Mapping[str, HostUse]
-    """Every usable host, in the fleet's order."""
+    """Every usable host, and draining ones with data, in the fleet's order."""
     stranded: Mapping[str, Sequence[str]]
-    """Host that is down → the slots it had: where they would be, were it up. They are elsewhere in `slots` as well."""
+    """Host that is down → the slots whose data is there. They run nowhere until it is back."""
     stable: bool
     """False where slots had to be packed without regard to where they were: the next change may move any of them."""
 

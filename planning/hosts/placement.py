@@ -10,7 +10,6 @@ even where one replica has to stand for a fraction.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from planning.hosts.misfits import MOST, burst_misfit, misfits
 from planning.hosts.model import Fleet, Host, HostUse, Placement
@@ -27,13 +26,17 @@ def place(stack: Stack, fleet: Fleet) -> tuple[Placement, list[Problem]]:
     """Where everything runs, and what has no place. With problems, the placement is what could be decided."""
     problems: list[Problem] = []
     items: list[Item] = []
+    stranded = _stranded(stack, fleet)
+    unavailable = {service_of(slot) for slots in stranded.values() for slot in slots}
     for name, service in sorted(stack.services.items()):
+        if name in unavailable:
+            continue
         problem = _misplaced(name, service, fleet)
         if problem is not None:
             problems.append(problem)
         else:
             items += _items(name, service, _choices(service, fleet))
-    packed = _pack(stack, items, [host for host in fleet.permanent if host.usable])
+    packed = _pack(stack, items, [host for host in fleet.permanent if host.usable or _holds(stack, host, fleet)])
     problems += misfits(stack, items, packed, _loads(stack, fleet, items, packed.places))
     extra = _on_burst(stack, fleet, packed.places, problems)
     places = {**packed.places, **{item.slot: host for host, given in extra.items() for item in given}}
@@ -49,7 +52,7 @@ def place(stack: Stack, fleet: Fleet) -> tuple[Placement, list[Problem]]:
             weights=weights,
             shares={name: shares(of, weights) for name, of in sorted(parts.items())},
             use={name: _use(load, fleet.hosts[name]) for name, load in loads.items()},
-            stranded={} if problems else _stranded(stack, fleet),
+            stranded=stranded,
             stable=packed.by == "scores",
         ),
         problems,
@@ -104,7 +107,23 @@ def _named(place: str, fleet: Fleet) -> Sequence[str]:
 def _choices(service: Service, fleet: Fleet) -> Sequence[str]:
     """Hosts that a service's own replicas may run on."""
     named = None if service.place is None else _named(service.place, fleet)
-    return [host.name for host in fleet.permanent if host.usable and (named is None or host.name in named)]
+    return [
+        host.name
+        for host in fleet.permanent
+        if (host.usable or (service.volume is not None and _keeps_data(host))) and (named is None or host.name in named)
+    ]
+
+
+def _keeps_data(host: Host) -> bool:
+    """Whether what has its data there stays while it drains: on a disk that goes to the machine it is rebuilt as."""
+    return host.kind == "created" and host.draining and not host.down
+
+
+def _holds(stack: Stack, host: Host, fleet: Fleet) -> bool:
+    return _keeps_data(host) and any(
+        service.volume is not None and service.place is not None and host.name in _named(service.place, fleet)
+        for service in stack.services.values()
+    )
 
 
 def _misplaced(name: str, service: Service, fleet: Fleet) -> Problem | None:
@@ -132,7 +151,11 @@ def _misplaced(name: str, service: Service, fleet: Fleet) -> Problem | None:
             f"{', '.join(rented)} takes part in bursts, and runs what quayside:burst/services names",
             "name a permanent host or group",
         )
-    away = [fleet.hosts[host] for host in named if not fleet.hosts[host].usable]
+    away = [
+        host
+        for host in (fleet.hosts[one] for one in named)
+        if not (host.usable or (service.volume is not None and _keeps_data(host)))
+    ]
     if len(away) < len(named) - len(rented):
         return None
     what = " and ".join(f"{host.name} is {'down' if host.down else 'draining'}" for host in away)
@@ -140,14 +163,13 @@ def _misplaced(name: str, service: Service, fleet: Fleet) -> Problem | None:
         return Problem(
             path, f"{what}, and {name} may run nowhere else", "name another host or group, or add one to the group"
         )
-    host = away[0]
-    if host.down:
-        key, way = "down", f"bring {host.name} back and take it out of capacity.down; or set place to another host"
-        way += f", and restore a backup of {name} there"
-    else:
-        key, way = "drain", f"take {host.name} out of capacity.drain; or `quayside backup {name}`, set place to another"
-        way += " host, and restore it there"
-    return Problem(path, f"{what} (quayside:capacity/{key}), and the data of {name} is there", way)
+    # One that is down leaves it unavailable, and the rest of the stack goes on.
+    return Problem(
+        path,
+        f"{what} (quayside:capacity/drain), and the data of {name} is there",
+        f"take {away[0].name} out of capacity.drain; or `quayside backup {name}`, set place to another host, and "
+        "restore it there",
+    )
 
 
 # --- burst -----------------------------------------------------------------------------------------------------------
@@ -208,7 +230,8 @@ def _by_host(name: str, places: Mapping[str, str], fleet: Fleet) -> Mapping[str,
 
 
 def _loads(stack: Stack, fleet: Fleet, items: Iterable[Item], places: Mapping[str, str]) -> Mapping[str, Load]:
-    loads = {host.name: Load(_bin(host), stack.surge, MOST) for host in fleet.hosts.values() if host.usable}
+    used = [host for host in fleet.hosts.values() if host.usable or _holds(stack, host, fleet)]
+    loads = {host.name: Load(_bin(host), stack.surge, MOST) for host in used}
     for item in items:
         if item.slot in places:
             loads[places[item.slot]].add(item)
@@ -228,11 +251,10 @@ def _use(load: Load, host: Host) -> HostUse:
 
 
 def _stranded(stack: Stack, fleet: Fleet) -> Mapping[str, Sequence[str]]:
-    """What each host that is down had, as far as can be told without a memory: what it would have, were it up."""
-    down = [host.name for host in fleet.hosts.values() if host.down]
-    if not down:
-        return {}
-    alive, _ = place(
-        stack, replace(fleet, hosts={name: replace(host, down=False) for name, host in fleet.hosts.items()})
-    )
-    return {name: tuple(slot for slot, host in alive.slots.items() if host == name) for name in down}
+    """What cannot run anywhere else than on a host that is down, since its data is there."""
+    found: dict[str, list[str]] = {}
+    for name, service in sorted(stack.services.items()):
+        named = _named(service.place, fleet) if service.place is not None and service.volume is not None else ()
+        if len(named) == 1 and fleet.hosts[named[0]].down:
+            found.setdefault(named[0], []).extend(replica_slots(name, service))
+    return {host: tuple(slots) for host, slots in found.items() if slots}

@@ -36,8 +36,8 @@ class HostPlan:
     services: Mapping[str, ServicePlan]
     """Services that run here, in the order of creation, each with its slots here alone.
 
-    One with a volume and without replicas is among them on the host that has its data. On a host that is down, it is
-    what ran there, so that it stays in the program.
+    One with a volume and without replicas is among them on the host that has its data. On a host that is down, they
+    are those with data there, which stay in the program.
     """
     edge_subnet: Subnet
     entry: bool
@@ -54,7 +54,7 @@ class FleetPlan:
     hosts: Mapping[str, HostPlan]
     """In the fleet's order, those that are down among them."""
     services: Mapping[str, ServicePlan]
-    """In the order of creation, each with its slots on all hosts; those of hosts that are down run elsewhere."""
+    """In the order of creation, each with its slots on all hosts that are not down."""
     routes: Sequence[Route]
     reach: Sequence[Reach]
     passages: Sequence[Passage]
@@ -147,10 +147,8 @@ def _slots(service: ServicePlan, names: Iterable[str], placement: Placement) -> 
 def _part(service: ServicePlan, host: Host, fleet: Fleet, placement: Placement) -> ServicePlan | None:
     """A service as far as it runs on a host, or has data there."""
     if host.down:
-        own = {slot.name for slot in service.slots}
-        # No service's name has an underscore; slots that a droplet adds begin with the service's name and one.
         left = placement.stranded.get(host.name, ())
-        names = [name for name in left if name in own or name.startswith(f"{service.name}_")]
+        names = [slot.name for slot in service.slots if slot.name in left]
     else:
         names = placement.services.get(service.name, {}).get(host.name, ())
     slots = _slots(service, names, placement)

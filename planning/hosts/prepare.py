@@ -36,8 +36,17 @@ PACKAGES = ("docker.io", "iptables", "chrony", "unattended-upgrades")
 
 def prepare_script(files: Mapping[str, HostFile], packages: Sequence[str] = PACKAGES) -> str:
     """The script. Run as root; ``QUAYSIDE_ROOT`` puts the files below another folder, for tests and image builders."""
-    puts = "\n".join(_put(path, mode, content) for path, mode, content in modes(files))
-    return _SCRIPT.replace("@packages@", " ".join(packages)).replace("@puts@", puts)
+    return _SCRIPT.replace("@install@", install(packages)).replace("@puts@", puts(files))
+
+
+def puts(files: Mapping[str, HostFile]) -> str:
+    """Shell: every file in its place, by the function of `FUNCTIONS`."""
+    return "\n".join(_put(path, mode, content) for path, mode, content in modes(files))
+
+
+def install(packages: Sequence[str] = PACKAGES) -> str:
+    """Shell: the packages that are missing; those whose upgrade may restart what runs are held."""
+    return _INSTALL.replace("@packages@", " ".join(packages))
 
 
 def _put(path: str, mode: str, content: str) -> str:
@@ -121,34 +130,23 @@ service try-reload-or-restart ssh""",
     ]
 )
 
-_SCRIPT = f"""\
-#!/bin/sh
-# Makes this machine a host of a quayside fleet, or brings one up to date. Safe to run at any time, any number of times.
+HEAD = """\
 set -eu
 umask 022
-root=${{QUAYSIDE_ROOT:-}}
+root=${QUAYSIDE_ROOT:-}
 state=$root/var/lib/quayside
 mkdir -p "$state"
 # What was written, in this run or in an earlier one that did not get to its end; and every file that is ours.
 touch "$state/changed" "$state/files"
+"""
 
-changed() {{
-    for path in "$@"; do
-        if grep -qxF "$path" "$state/changed"; then return 0; fi
-    done
-    return 1
-}}
-
-service() {{
-    if [ -d "$root/run/systemd/system" ]; then systemctl "$@"; fi
-}}
-
-installed() {{ dpkg-query -W -f '${{Status}}' "$1" 2>/dev/null | grep -q 'ok installed'; }}
+FUNCTIONS = """\
+installed() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
 
 # Put stdin at $2 with mode $1, in one step, unless it is there already.
-put() {{
+put() {
     new=$root$2.quayside
-    mkdir -p "${{new%/*}}"
+    mkdir -p "${new%/*}"
     cat >"$new"
     chmod "$1" "$new"
     if [ -f "$root$2" ] && cmp -s "$new" "$root$2" && [ "0$(stat -c %a "$root$2")" = "$1" ]; then
@@ -162,9 +160,10 @@ put() {{
         echo "changed $2"
     fi
     grep -qxF "$2" "$state/files" || echo "$2" >>"$state/files"
-}}
+}
+"""
 
-@puts@
+_INSTALL = """\
 # All files are there before Docker is, so that it starts with them, and behind the packet filter.
 missing=
 for package in @packages@; do
@@ -183,7 +182,26 @@ held=$(apt-mark showhold)
 for package in docker.io docker-ce containerd containerd.io runc; do
     if installed "$package" && ! echo "$held" | grep -qx "$package"; then apt-mark hold "$package"; fi
 done
+"""
 
+_SCRIPT = f"""\
+#!/bin/sh
+# Makes this machine a host of a quayside fleet, or brings one up to date. Safe to run at any time, any number of times.
+{HEAD}
+changed() {{
+    for path in "$@"; do
+        if grep -qxF "$path" "$state/changed"; then return 0; fi
+    done
+    return 1
+}}
+
+service() {{
+    if [ -d "$root/run/systemd/system" ]; then systemctl "$@"; fi
+}}
+
+{FUNCTIONS}
+@puts@
+@install@
 {_RESTARTS}
 : >"$state/changed"
 """

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from planning.clouds import BALANCER_TYPES, LOCATIONS, REGIONS
 from planning.hosts.fleet import BURST, CAPACITY, HOSTS
-from planning.hosts.model import Fleet
+from planning.hosts.model import Fleet, Host
+from planning.hosts.site import MOST_NAMES, https, issued_names
 from planning.routes import table
+from settings.capacity import HostCapacity
 from settings.problems import Problem
 from settings.stack import Stack
 
@@ -17,24 +19,28 @@ _LONGEST = {"created": 63, "droplet": 58}
 """Characters of a machine's name at Hetzner, and at DigitalOcean with room for its generation."""
 
 
-def managed_tls(stack: Stack, fleet: Fleet) -> bool:
-    """Whether the balancer has a certificate that Hetzner manages, which it does where it holds the DNS."""
-    return fleet.balancer is not None and stack.dns.provider == "hetzner" and stack.edge.certificate is None
-
-
-def https(stack: Stack, fleet: Fleet) -> bool:
-    return stack.edge.certificate is not None or managed_tls(stack, fleet)
-
-
 def notes(stack: Stack, fleet: Fleet) -> Sequence[str]:
     """What works, and is probably not what was meant."""
     found: list[str] = []
     if not https(stack, fleet) and table(stack.services, stack.domain):
         found.append(
-            "visitors come by plain HTTP: set quayside:edge/certificate to a certificate of your own, or have Hetzner "
-            "manage one, by capacity.balancer with dns.provider: hetzner; certificates by DNS-01 are not built yet"
+            "visitors come by plain HTTP: have a certificate issued by quayside:edge/acme, give one of your own by "
+            "quayside:edge/certificate, or have Hetzner manage one, by capacity.balancer with dns.provider: hetzner"
         )
+    for name, service in sorted(stack.services.items()):
+        host = fleet.hosts.get(service.place or "") or _only(fleet, service.place)
+        if service.volume is not None and host is not None and host.down:
+            found.append(
+                f"{name} is UNAVAILABLE: its data is on {host.name}, which is down, and connections to it are refused. "
+                f"Bring {host.name} back and take it out of capacity.down; or give {name} another place and restore a "
+                'backup there (docs/hosts.md, "A host that died")'
+            )
     return found
+
+
+def _only(fleet: Fleet, group: str | None) -> Host | None:
+    members = fleet.groups.get(group or "", ())
+    return fleet.hosts[members[0]] if len(members) == 1 else None
 
 
 def refusals(stack: Stack, fleet: Fleet) -> list[Problem]:
@@ -65,6 +71,7 @@ def _machines(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
             f"are in {' and '.join(sorted(zones))}, and one private network spans one of them",
             "keep created hosts within one zone, such as fsn1, nbg1 and hel1; list others as existing",
         )
+    yield from _image(stack, fleet)
     for host in fleet.hosts.values():
         most = _LONGEST.get(host.kind)
         name = f"{stack.project}-{stack.name}-{host.name}"
@@ -77,6 +84,19 @@ def _machines(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
     if fleet.balancer is not None and fleet.balancer not in BALANCER_TYPES:
         yield Problem(
             f"{CAPACITY}/balancer/type", f"should be one of {', '.join(BALANCER_TYPES)}, got {fleet.balancer}"
+        )
+
+
+def _image(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
+    """A name stands for an image of each architecture, an id for one."""
+    image = stack.capacity.image if isinstance(stack.capacity, HostCapacity) else None
+    kinds = {host.architecture: host.type for host in fleet.hosts.values() if host.kind == "created"}
+    if image is not None and image.isdigit() and len(kinds) > 1:
+        told = " and ".join(f"{kind} ({type_})" for kind, type_ in sorted(kinds.items(), key=str))
+        yield Problem(
+            f"{CAPACITY}/image",
+            f"{image} is an image of one architecture, and hosts are {told}",
+            "make hosts of one architecture alone, or name one of Hetzner's own images, such as debian-12",
         )
 
 
@@ -94,6 +114,19 @@ def _visitors(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
         for key, port, seen in (("http", stack.edge.http, 80), ("https", stack.edge.https, 443)):
             if port != seen:
                 yield Problem(f"quayside:edge/{key}", f"should be {seen} behind a balancer, got {port}", "remove it")
+    if stack.edge.acme is not None:
+        if stack.dns.provider == "manual":
+            yield Problem(
+                "quayside:edge/acme",
+                "needs a DNS that the proof can be laid into, and dns.provider is manual",
+                "set quayside:dns: {provider: …} to hetzner, route53 or digitalocean, or give edge.certificate instead",
+            )
+        if (names := len(issued_names(stack))) > MOST_NAMES:
+            yield Problem(
+                "quayside:edge/acme",
+                f"one certificate has at most {MOST_NAMES} names, and the routes have {names}",
+                "route by a wildcard such as *.{domain}, or give edge.certificate instead",
+            )
     zone = stack.dns.zone or stack.domain
     if stack.dns.provider == "manual":
         return

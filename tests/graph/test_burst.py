@@ -170,6 +170,8 @@ def test_droplets_admit_the_fleet_and_admins_alone_and_go_with_all_that_is_on_th
     edges = {f"{made.hosts()[host]['address']}/32" for host in HOSTS}
     assert opened == {("tcp", "22"): {OFFICE}, ("tcp", "8443"): edges, ("icmp", None): {OFFICE, *edges}}
     for name, droplet in made.of(DROPLET).items():
-        assert {found["deletedWith"] for found in made.on(name)} == {droplet["urn"]}
+        anchor = made.of(COMMAND)[f"{name}-placed"]
+        assert {found["deletedWith"] for found in made.on(name)} == {droplet["urn"], anchor["urn"]}
+        assert anchor["deletedWith"] == droplet["urn"]
         ports = made.of(CONTAINER)[f"{name}-edge"]["inputs"]["ports"]
         assert [port["external"] for port in ports] == [8443]

@@ -167,8 +167,9 @@ def test_exactly_what_the_plan_names_is_made(fleet: Any) -> None:
     assert count["pulumi:providers:docker"] == 4
     # Four edges; three of web, two of api, db, disk, worker.
     assert count[CONTAINER] == 4 + 8
-    steps = {f"{host}-{step}" for host in HOSTS for step in STEPS}
-    assert set(made.of(COMMAND)) == {*HOSTS, *steps, "disk"}
+    steps = {f"{host}-{step}" for host in HOSTS for step in ("room", "placed", *STEPS)}
+    rebuilds = {f"{host}-rebuild" for host in HOSTS if host != "box"}
+    assert set(made.of(COMMAND)) == {*HOSTS, *steps, *rebuilds, "generations", "disk"}
 
 
 def test_every_docker_resource_has_the_provider_of_its_host_and_goes_with_a_server_that_was_made(fleet: Any) -> None:
@@ -181,7 +182,11 @@ def test_every_docker_resource_has_the_provider_of_its_host_and_goes_with_a_serv
         assert host in HOSTS, found["name"]
         # The volume of a stateful service alone leaves out its host.
         assert found["name"].startswith(f"{host}-") or found["name"] in {"db", "disk"}
-        assert (found["deletedWith"] or None) == servers.get(host), found["name"]
+        anchor = made.of(COMMAND)[f"{host}-placed"]
+        stays = any(part in found["urn"] for part in (":Edge$", ":StatefulService$", "::host1-disk", "::box-db"))
+        assert (found["deletedWith"] or None) == (servers.get(host) if stays else anchor["urn"]), found["name"]
+        # And what it goes with goes with the server.
+        assert (anchor["deletedWith"] or None) == servers.get(host)
     assert {host: len(made.on(host)) > 0 for host in HOSTS} == dict.fromkeys(HOSTS, True)
 
 
@@ -304,6 +309,48 @@ def test_a_given_certificate_is_passed_to_the_entries(fleet: Any) -> None:
     assert {r["value"] for r in records} == {row["address"] for row in made.hosts().values()}
 
 
+def test_a_certificate_is_issued_for_the_routes_and_passed_to_the_entries(fleet: Any) -> None:
+    def issued(services: Any, config: Any) -> None:
+        config["edge"] = {"acme": {"email": "ops@example.com"}}
+        config["dns"] = {"provider": "digitalocean"}
+        del config["capacity"]["balancer"]
+        services["api"]["routes"] = ["*.example.com", "example.com/api"]
+
+    made = fleet(issued)
+    (certificate,) = made.of("acme:index/certificate:Certificate").values()
+    assert certificate["inputs"]["subjectAlternativeNames"] == ["*.example.com", "example.com"]
+    assert certificate["inputs"]["dnsChallenges"] == [{"provider": "digitalocean", "config": {}}]
+    for host in HOSTS:
+        assert {port["external"] for port in made.of(CONTAINER)[f"{host}-edge"]["inputs"]["ports"]} == {80, 443, 8443}
+        assert "ssl crt /var/lib/haproxy/mesh/site-" in made.config(host)
+        # The files come first, and wait for the certificate.
+        assert certificate["urn"] in made.of(COMMAND)[f"{host}-files"]["dependencies"]
+    assert "https://example.com/api" in str(made.report.outputs["urls"])
+    assert not any("plain HTTP" in note for note in made.report.notes)
+
+
+def test_with_a_certificate_of_its_own_the_balancer_passes_tls_on(fleet: Any) -> None:
+    def issued(_services: Any, config: Any) -> None:
+        config["edge"] = {"acme": {"email": "ops@example.com"}}
+
+    made = fleet(issued)
+    assert not made.of("hcloud:index/managedCertificate:ManagedCertificate")
+    services = made.of("hcloud:index/loadBalancerService:LoadBalancerService").values()
+    assert {(one["inputs"]["listenPort"], one["inputs"]["protocol"]) for one in services} == {(80, "tcp"), (443, "tcp")}
+
+
+def test_a_fleet_without_routes_has_nothing_to_get_a_certificate_for(fleet: Any) -> None:
+    def issued(services: Any, config: Any) -> None:
+        config["edge"] = {"acme": {"email": "ops@example.com"}}
+        del config["capacity"]["balancer"]
+        for service in services.values():
+            service["routes"] = []
+
+    made = fleet(issued)
+    assert not made.of("acme:index/certificate:Certificate")
+    assert {port["external"] for port in made.of(CONTAINER)["box-edge"]["inputs"]["ports"]} == {80, 8443}
+
+
 # --- changes ---------------------------------------------------------------------------------------------------------
 
 
@@ -311,24 +358,62 @@ def _down(_services: Any, config: Any) -> None:
     config["capacity"]["down"] = ["host2"]
 
 
-def test_a_host_that_is_down_is_left_alone(fleet: Any) -> None:
-    before, after = fleet(), fleet(_down)
-    assert after.hosts()["host2"]["state"] == "down"
-    assert "host2" not in after.replicas().values()
-    assert sorted(after.replicas()) == sorted(before.replicas())
-    # All that was there is there still, so that nothing is deleted.
-    assert {found["urn"] for found in before.on("host2")} <= {found["urn"] for found in after.on("host2")}
-    steps = {f"host2-{step}" for step in STEPS}
-    asked = [*after.on("host2"), *(f for name, f in after.of(COMMAND).items() if name in {"host2", *steps})]
-    assert len(asked) > 5
-    for found in asked:
-        assert found["ignoreChanges"] == ["*"], found["name"]
-        assert found["retainOnDelete"], found["name"]
-        assert not found["protect"]
-    dead = {found["urn"] for found in asked}
-    for found in after.by_urn.values():
-        others = found["urn"] not in dead and found["custom"] and found["type"] != "pulumi:providers:docker"
-        assert not (others and dead & set(found["dependencies"])), found["name"]
+def test_a_host_that_is_down_is_left_alone_whatever_else_changes(fleet: Any) -> None:
+    """No resource is on it that may not have been: with what was placed there goes what it is deleted with."""
+
+    def grown(services: Any, config: Any) -> None:
+        _down(services, config)
+        services["web"]["replicas"] = 6
+        services["more"] = {"image": f"more{DIGEST}", "port": 8000, "replicas": 4, "routes": []}
+
+    before = fleet()
+    placed = before.of(COMMAND)["host2-placed"]["urn"]
+    for change in (_down, grown):
+        after = fleet(change)
+        assert after.hosts()["host2"]["state"] == "down"
+        assert "host2" not in after.replicas().values()
+        assert set(before.replicas()) <= set(after.replicas())
+        assert {found["urn"] for found in after.on("host2")} <= {found["urn"] for found in before.on("host2")}
+        assert placed not in after.by_urn
+        gone = [found for urn, found in before.by_urn.items() if urn not in after.by_urn and found["custom"]]
+        on_it = [f for f in gone if before.host_of(f) == "host2"]
+        assert any(found["type"] == CONTAINER for found in on_it)
+        assert {found["deletedWith"] for found in on_it} == {placed}
+        steps = {f"host2-{step}" for step in STEPS}
+        asked = [*after.on("host2"), *(f for name, f in after.of(COMMAND).items() if name in {"host2", *steps})]
+        assert len(asked) > 5
+        for found in asked:
+            assert found["ignoreChanges"] == ["*"], found["name"]
+            assert found["retainOnDelete"], found["name"]
+            assert not found["protect"]
+        dead = {found["urn"] for found in asked}
+        for found in after.by_urn.values():
+            others = found["urn"] not in dead and found["custom"] and found["type"] != "pulumi:providers:docker"
+            tied = dead & set(found["dependencies"]) if found["name"] != "host2-room" else set[str]()
+            assert not (others and tied), found["name"]
+
+
+@pytest.mark.parametrize(("host", "service"), [("box", "db"), ("host1", "disk")])
+def test_a_service_whose_data_is_on_a_host_that_is_down_is_unavailable_and_the_rest_is_released(
+    fleet: Any, host: str, service: str
+) -> None:
+    def down(_services: Any, config: Any) -> None:
+        config["capacity"]["down"] = [host]
+
+    before, after = fleet(), fleet(down)
+    assert f"{service}-1" in before.replicas()
+    assert f"{service}-1" not in after.replicas()
+    assert sorted({*after.replicas(), f"{service}-1"}) == sorted(before.replicas())
+    # All of it stays as it is, the data above all.
+    for kind, name in ((VOLUME, service), (CONTAINER, f"{host}-{service}-1")):
+        kept = after.of(kind)[name]
+        assert kept["urn"] == before.of(kind)[name]["urn"]
+        assert kept["ignoreChanges"] == ["*"]
+        assert kept["retainOnDelete"]
+    if service == "disk":
+        assert after.of(COMMAND)["disk"]["ignoreChanges"] == ["*"]
+        assert after.of("hcloud:index/volume:Volume")["disk"]["protect"]
+    assert any(f"{service} is UNAVAILABLE" in str(message) for message in after.report.notes)
 
 
 def test_no_other_container_waits_for_another_host_or_moves_when_one_is_down(fleet: Any) -> None:
@@ -351,17 +436,63 @@ def test_a_draining_host_keeps_its_edge_and_loses_its_replicas(fleet: Any) -> No
     assert moved == {slot for slot, host in before.replicas().items() if host == "host3"}
 
 
+def test_a_host_with_data_on_a_disk_of_its_own_drains_but_for_that(fleet: Any) -> None:
+    def drain(_services: Any, config: Any) -> None:
+        config["capacity"]["drain"] = ["host1"]
+
+    before, after = fleet(), fleet(drain)
+    assert {slot for slot, host in after.replicas().items() if host == "host1"} == {"disk-1"}
+    assert sorted(after.replicas()) == sorted(before.replicas())
+    assert 'string "draining"' in after.config("host1")
+    container = "host1-disk-1"
+    assert _same(before.of(CONTAINER)[container], after.of(CONTAINER)[container])
+
+
 def test_a_generation_replaces_one_server_and_nothing_else_changes(fleet: Any) -> None:
     def roll(_services: Any, config: Any) -> None:
         config["capacity"]["generation"] = {"host2": 1}
 
     before, after = fleet(), fleet(roll)
     assert set(before.by_urn) == set(after.by_urn)
-    changed = [found["name"] for urn, found in before.by_urn.items() if not _same(found, after.by_urn[urn])]
-    assert changed == ["host2"]
+    changed = {
+        (found["type"], found["name"]) for urn, found in before.by_urn.items() if not _same(found, after.by_urn[urn])
+    }
+    assert changed == {(SERVER, "host2"), (COMMAND, "host2-rebuild"), (COMMAND, "generations")}
     server = after.of(SERVER)["host2"]
     assert server["replaceOnChanges"] == ["labels.generation"]
     assert server["deleteBeforeReplace"]
+
+
+def test_no_server_is_touched_before_it_is_known_that_one_alone_is_rebuilt_and_drained(fleet: Any) -> None:
+    made = fleet()
+    commands = made.of(COMMAND)
+    for host, server in made.of(SERVER).items():
+        assert commands[f"{host}-rebuild"]["urn"] in server["dependencies"]
+        assert commands["generations"]["urn"] in commands[f"{host}-rebuild"]["dependencies"]
+        assert commands[f"{host}-rebuild"]["inputs"]["environment"]["QUAYSIDE_STACK"] == "fx/t"
+
+
+def test_a_service_that_moves_to_another_created_host_takes_its_disk_along(fleet: Any) -> None:
+    """First without a replica, so that nothing has the disk; then at the other place: the disk itself only moves."""
+
+    def still(services: Any, _config: Any) -> None:
+        services["disk"]["replicas"] = 0
+
+    def there(services: Any, _config: Any) -> None:
+        services["disk"].update(place="host2", replicas=1)
+
+    before, stopped, moved = fleet(), fleet(still), fleet(there)
+    assert "disk-1" not in stopped.replicas()
+    disk, kept, new = (made.of("hcloud:index/volume:Volume")["disk"] for made in (before, stopped, moved))
+    assert disk["urn"] == kept["urn"] == new["urn"]
+    assert _same(disk, kept)
+    assert new["protect"]
+    differs = {key for key in disk["inputs"] if disk["inputs"][key] != new["inputs"][key]}
+    assert differs == {"serverId"}
+    # Docker's volume is of a host and has nothing in it but the way to the disk.
+    assert moved.host_of(moved.of(VOLUME)["disk"]) == "host2"
+    assert not moved.of(VOLUME)["disk"]["protect"]
+    assert moved.replicas()["disk-1"] == "host2"
 
 
 # --- what cannot be --------------------------------------------------------------------------------------------------
@@ -377,6 +508,7 @@ def test_a_generation_replaces_one_server_and_nothing_else_changes(fleet: Any) -
         (lambda _s, c: c["capacity"].update(balancer={"type": "lb99"}), "quayside:capacity/balancer/type"),
         (lambda _s, c: c.update(edge={"http": 8080}), "quayside:edge/http"),
         (lambda _s, c: c["access"].update(ssh=[]), "quayside:access/ssh"),
+        (lambda _s, c: c.update(edge={"acme": {"email": "a@b.org"}}, dns={"provider": "manual"}), "quayside:edge/acme"),
         (lambda s, _c: s["db"].update(place="nowhere"), "services/db/place"),
     ],
 )

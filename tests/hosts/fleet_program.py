@@ -21,6 +21,7 @@ from planning.hosts.edge import HostConfig, render_host
 from planning.hosts.gateway import Mesh
 from planning.hosts.plan import FleetPlan, plan_hosts
 from planning.names import EDGE
+from platforms.machines import Machine
 from tests import mesh
 
 
@@ -49,7 +50,8 @@ def _host(
         ConnectionArgs(address=given["address"], host_key=given["host_key"], identity=given["identity"])
     )
     engine = Engine(name, EngineArgs(connection=connection, registries={}))
-    opts = pulumi.ResourceOptions(provider=engine.provider)
+    machine = Machine(host=here.host, address=pulumi.Output.from_input(given["address"]), connection=connection)
+    opts = pulumi.ResourceOptions(provider=engine.provider, transformations=[*machine.bound()])
     edge = Edge(
         f"{name}-{EDGE}",
         EdgeArgs(
@@ -79,10 +81,10 @@ def _host(
             opts,
         ).network_name
         if service.stateful:
-            args = StatefulServiceArgs(service=service, naming=naming, network=network, secrets={})
+            args = StatefulServiceArgs(service=service, naming=naming, network=network, secrets={}, prefix=f"{name}-")
             made.append(StatefulService(service.name, args, opts))
         else:
-            plain = ServiceArgs(service=service, naming=naming, network=network, secrets={})
+            plain = ServiceArgs(service=service, naming=naming, network=network, secrets={}, prefix=f"{name}-")
             made.append(Service(f"{name}-{service.name}", plain, opts))
     containers = {slot: container for one in made for slot, container in one.containers.items()}
     ids = {slot: number for one in made if isinstance(one, StatefulService) for slot, number in one.ids.items()}

@@ -10,9 +10,15 @@ import http.client
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections import Counter
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,8 +26,9 @@ import pytest
 import yaml
 
 from tests.hosts.fleet import Fleet, Host
+from tests.hosts.load import Running
 from tests.hosts.shop import IMAGES, ROOT, Run
-from tests.hosts.test_fleet_release import app
+from tests.hosts.test_fleet_release import app, counts_seconds
 
 pytestmark = pytest.mark.docker
 
@@ -49,6 +56,7 @@ class Project:
         self.capacity: dict[str, Any] = {}
         self.rented: set[str] = set()
         self.more: dict[str, Any] = {}
+        self.memory = "8GiB"
         self.services: dict[str, Any] = {
             "web": app("1", routes=["web.{domain}"], uses=["api"], replicas=2),
             "api": app("1", routes=[], uses=["session"], place="host2"),
@@ -68,12 +76,16 @@ class Project:
         (root / "__main__.py").write_text(PROGRAM)
 
     def up(self) -> Run:
+        output, _ = (process := self.start()).communicate(timeout=180)
+        return Run(process.returncode, output, 0)
+
+    def start(self) -> subprocess.Popen[str]:
         servers = [
             {
                 "name": n,
                 "address": self.fleet[n].address,
                 "cpu": 4,
-                "memory": "8GiB",
+                "memory": self.memory,
                 "host_key": self.fleet[n].host_key,
                 "burst": n in self.rented,
             }
@@ -91,20 +103,75 @@ class Project:
         kept["config"] = {f"quayside:{key}": value for key, value in config.items()}
         file.write_text(yaml.safe_dump(kept))
         (self.root / "services.yaml").write_text(yaml.safe_dump({"services": self.services}))
-        done = subprocess.run(
+        return subprocess.Popen(
             [sys.executable, "-m", "rehearsal", "t", "--apply"],
             cwd=self.root,
             env=self.environment,
-            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-            timeout=180,
+            start_new_session=True,
         )
-        return Run(done.returncode, done.stdout + done.stderr, 0)
 
     def release(self, version: str) -> Run:
         for name in ("web", "api"):
             self.services[name]["env"] = {"VERSION": version}
         return self.up()
+
+    def settled(self) -> None:
+        """On every host each slot that is placed there runs once, and no network is there that nothing needs."""
+        assert " same" in (again := self.up()).output
+        assert not any(f" {kind}" in again.output.splitlines()[-1] for kind in ("create", "delete")), again.output
+        slots: Counter[str] = Counter()
+        for name in self.names:
+            listed = self.fleet[name].docker("ps", "-a", "--format", '{{.Label "dev.quayside.slot"}} {{.State}}')
+            found = [line.split() for line in listed.splitlines()]
+            assert [one for one in found if one[-1] != "running"] == []
+            slots.update(one[0] for one in found if len(one) == 2)
+            services = {one[0].rpartition("-")[0] for one in found if len(one) == 2}
+            networks = self.fleet[name].docker("network", "ls", "-q", "-f", "label=dev.quayside.role=network").split()
+            assert len(networks) == len(services)
+        wanted = {
+            f"{service}-{number}"
+            for service, one in self.services.items()
+            for number in range(1, one.get("replicas", 1) + 1)
+        }
+        assert slots == Counter(wanted)
+
+    def redis(self, *words: str) -> str:
+        container = self.fleet["host3"].docker("ps", "-q", "-f", "label=dev.quayside.service=session")
+        return self.fleet["host3"].docker("exec", container, "redis-cli", *words)
+
+    @contextmanager
+    def dead(self, host: Host) -> Generator[list[str]]:
+        """Its machine is cut off, and whoever calls its SSH at its address meanwhile is noted, and not answered."""
+        calls: list[str] = []
+        keys = host.folder / "run" / "sshd" / "authorized_keys"
+        known = keys.read_text()
+        host.kill()
+        subprocess.run(["ip", "addr", "add", f"{host.address}/32", "dev", "lo"], check=True)
+        with socket.create_server((host.address, 22)) as listener:
+
+            def listen() -> None:
+                while True:
+                    try:
+                        connection, caller = listener.accept()
+                    except OSError:
+                        return
+                    calls.append(str(caller))
+                    connection.close()
+
+            threading.Thread(target=listen, daemon=True).start()
+            try:
+                yield calls
+            finally:
+                listener.shutdown(socket.SHUT_RDWR)
+                subprocess.run(["ip", "addr", "del", f"{host.address}/32", "dev", "lo"], check=True)
+        host.boot()
+        # The hosts' home folders are this machine's, and what they boot with is not what they had.
+        keys.write_text(known)
+        host.wait()
 
     def versions(self, host: Host) -> tuple[str, str]:
         """Of web and of api, as a visitor of this host's edge finds them."""
@@ -159,7 +226,7 @@ def test_a_fleet_lives_through_a_release_and_the_death_of_a_host(project: Projec
     assert first.code == 0, first.output
     for name in NAMES:
         assert project.versions(fleet[name]) == ("1", "1")
-    assert "50 same" in project.up().output, "a second run changes nothing"
+    assert "65 same" in project.up().output, "a second run changes nothing"
     released = project.release("2")
     assert released.code == 0, released.output
     for name in NAMES:
@@ -183,3 +250,134 @@ def test_a_fleet_lives_through_a_release_and_the_death_of_a_host(project: Projec
     assert left.code == 0, left.output
     for name in NAMES[1:]:
         assert project.versions(fleet[name]) == ("3", "3")
+
+
+def test_whatever_changes_while_a_host_is_dead_it_is_not_called_and_settles_once_it_is_back(project: Project) -> None:
+    """The host has the data, and a share of everything else. Services and replicas come and go meanwhile."""
+    fleet = project.fleet
+    project.services["web"]["replicas"] = 3
+    project.services["api"] |= {"place": None, "replicas": 3}
+    project.services["old"] = app("1", routes=[], replicas=3)
+    first = project.up()
+    assert first.code == 0, first.output
+    assert project.redis("set", "kept", "yes") == "OK"
+    project.redis("save")
+    had = fleet["host3"].docker("ps", "--format", '{{.Label "dev.quayside.slot"}}').split()
+    assert len(had) >= 4, had
+
+    with project.dead(fleet["host3"]) as calls:
+        refused = project.release("2")
+        assert refused.code == 1
+        assert "host3" in refused.output
+        assert "declare it down" in refused.output
+        assert calls
+        calls.clear()
+        # With the very first run that knows, everything may change.
+        project.capacity = {"down": ["host3"]}
+        del project.services["old"]
+        project.services["more"] = app("2", routes=["more.{domain}"], replicas=4)
+        project.services["web"]["replicas"] = 5
+        moved = project.release("2")
+        assert moved.code == 0, moved.output
+        assert "session is UNAVAILABLE: its data is on host3, which is down" in moved.output
+        project.services["web"]["replicas"] = 4
+        assert (later := project.release("3")).code == 0, later.output
+        for name in ("host1", "host2"):
+            assert project.versions(fleet[name]) == ("3", "3")
+        assert calls == []
+    project.capacity = {}
+    back = project.up()
+    assert back.code == 0, back.output
+    for name in NAMES:
+        assert project.versions(fleet[name]) == ("3", "3")
+    assert project.redis("get", "kept") == "yes"
+    project.settled()
+
+    # A run that is killed in the middle is carried on by the next.
+    for name in ("web", "api"):
+        project.services[name]["env"] = {"VERSION": "4"}
+    process = project.start()
+    time.sleep(6)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    again = project.up()
+    assert again.code == 0, again.output
+    for name in NAMES:
+        assert project.versions(fleet[name]) == ("4", "4")
+    project.settled()
+
+
+def test_a_dead_host_is_taken_out_only_once_it_is_declared_down_and_one_that_lives_leaves_nothing(
+    project: Project,
+) -> None:
+    fleet = project.fleet
+    project.services["api"] |= {"place": None, "replicas": 3}
+    project.services["web"]["replicas"] = 3
+    first = project.up()
+    assert first.code == 0, first.output
+    with project.dead(fleet["host1"]) as calls:
+        project.names = ["host2", "host3"]
+        refused = project.up()
+        assert refused.code == 1
+        assert "host1" in refused.output
+        assert "declare it down" in refused.output
+        project.names, project.capacity = list(NAMES), {"down": ["host1"]}
+        calls.clear()
+        assert (down := project.up()).code == 0, down.output
+        project.names, project.capacity = ["host2", "host3"], {}
+        assert (gone := project.up()).code == 0, gone.output
+        assert calls == []
+        project.settled()
+    # Another one is alive, and goes without having been drained.
+    project.names = ["host3"]
+    alone = project.up()
+    assert alone.code == 0, alone.output
+    assert fleet["host2"].docker("ps", "-aq") == ""
+    assert fleet["host2"].docker("network", "ls", "-q", "-f", "label=dev.quayside.stack") == ""
+    assert project.versions(fleet["host3"]) == ("1", "1")
+    project.settled()
+
+
+@counts_seconds
+def test_a_host_is_drained_and_removed_and_no_request_is_lost(project: Project) -> None:
+    """Visitors of the hosts that stay: the one that leaves is out of the DNS, or of the balancer, by the first step."""
+    fleet = project.fleet
+    project.services["api"] |= {"place": None, "replicas": 3}
+    project.services["web"]["replicas"] = 3
+    first = project.up()
+    assert first.code == 0, first.output
+    assert fleet["host2"].docker("ps", "-q", "-f", "label=dev.quayside.role=service")
+    loads = [
+        Running(80, "web.example.test", address=fleet[name].address, path="/via", keep_alive=6, close=4, waiting=2)
+        for name in ("host1", "host3")
+    ]
+    with loads[0], loads[1]:
+        project.capacity = {"drain": ["host2"]}
+        drained = project.up()
+        assert drained.code == 0, drained.output
+        assert fleet["host2"].docker("ps", "--format", "{{.Names}}") == "shop-t-edge"
+        project.names, project.capacity = ["host1", "host3"], {}
+        removed = project.up()
+        assert removed.code == 0, removed.output
+    for load in loads:
+        print(load.report)
+        assert load.report.failed == 0, str(load.report)
+        assert load.report.requests > 200
+    assert fleet["host2"].docker("ps", "-aq") == ""
+    assert fleet["host2"].docker("network", "ls", "-q", "-f", "label=dev.quayside.stack") == ""
+    project.settled()
+
+
+def test_a_release_that_a_host_has_no_memory_for_makes_nothing_there(project: Project) -> None:
+    """What a server has is what its owner says; here it is not."""
+    project.memory = "4096GiB"
+    first = project.up()
+    assert first.code == 0, first.output
+    before = {name: project.fleet[name].docker("ps", "-aq") for name in NAMES}
+    project.services["api"]["memory"] = "1024GiB"
+    refused = project.release("2")
+    assert refused.code == 1
+    assert "host2 (root@" in refused.output
+    assert "MiB of memory free, and what is to be made there needs 1048" in refused.output
+    assert project.fleet["host2"].docker("ps", "-aq") == before["host2"]
+    assert project.versions(project.fleet["host2"]) == ("1", "1")

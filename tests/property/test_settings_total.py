@@ -17,9 +17,9 @@ from settings.stack import Stack
 from tests.unit.test_settings import PROD, SERVICES, STAGING
 
 JARGON = ("Traceback", "Input should be", "type=", "pydantic", "validation error", "<class")
-DATA = settings(max_examples=1800, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-TEXT = settings(DATA, max_examples=6500)
-ODD = settings(DATA, max_examples=400)
+DATA = settings(max_examples=700, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+TEXT = settings(DATA, max_examples=2500)
+ODD = settings(DATA, max_examples=200)
 KEYS = [
     *Service.model_fields,
     *Stack.model_fields,

@@ -112,6 +112,8 @@ STAT = """\
 # pxname,svname,qcur,status,weight,
 svc_web,web-1,0,UP,1,
 svc_web,web-2,0,DOWN,1,
+svc_web,anyway:web-1,0,no check,1,
+svc_web,anyway:web-2,0,no check,1,
 svc_session,session-1,0,no check,1,
 """
 STATE = """\
@@ -119,6 +121,8 @@ STATE = """\
 # be_id be_name srv_id srv_name srv_addr srv_op_state srv_fqdn srv_port
 3 svc_web 1 web-1 10.0.0.3 2 web-1-abc1234 8000
 3 svc_web 2 web-2 10.0.0.4 0 web-2-abc1234 8000
+3 svc_web 3 anyway:web-1 10.0.0.3 2 web-1-abc1234 8000
+3 svc_web 4 anyway:web-2 10.0.0.4 2 web-2-abc1234 8000
 4 svc_session 1 session-1 10.0.0.9 2 session-1-abc1234 6379
 """
 

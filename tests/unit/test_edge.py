@@ -125,13 +125,16 @@ def test_a_stateless_backend_checks_and_retries_what_is_safe() -> None:
         "balance roundrobin",
         "retry-on conn-failure empty-response",
         "http-request disable-l7-retry unless { method GET HEAD OPTIONS }",
+        "option allbackups",
         "timeout check 2s",
         "option httpchk",
         "http-check send meth GET uri /healthz ver HTTP/1.1 hdr Host shop.example.test",
         "http-check expect status 200-399",
         "default-server check inter 500ms fastinter 250ms downinter 1s fall 2 rise 1 observe layer4 error-limit 3"
-        " on-error sudden-death resolvers docker resolve-prefer ipv4 init-addr last,libc,none",
+        " on-error sudden-death resolvers docker resolve-prefer ipv4 resolve-opts allow-dup-ip"
+        " init-addr last,libc,none",
         "server web-1 web-1-abc1234:8000 weight 1",
+        "server anyway:web-1 web-1-abc1234:8000 weight 1 no-check backup",
     ]
 
 
@@ -142,7 +145,7 @@ def test_a_stateful_backend_holds_connections_instead_of_checking() -> None:
         "option srvtcpka",
         "timeout server 24h",
         "retries 30",
-        "default-server resolvers docker resolve-prefer ipv4 init-addr last,libc,none",
+        "default-server resolvers docker resolve-prefer ipv4 resolve-opts allow-dup-ip init-addr last,libc,none",
         "server session-1 session-1-abc1234:6379 weight 1",
     ]
 
@@ -156,6 +159,10 @@ def test_weights_give_a_canary_its_share_and_cookies_name_slots() -> None:
         "server web-2 web-2-abc1234:8000 weight 255 cookie web-2",
         "server web-3 web-3-abc1234:8000 weight 255 cookie web-3",
         "server web-canary1 web-canary1-abc1234:8000 weight 85 cookie web-canary1",
+        "server anyway:web-1 web-1-abc1234:8000 weight 255 no-check backup",
+        "server anyway:web-2 web-2-abc1234:8000 weight 255 no-check backup",
+        "server anyway:web-3 web-3-abc1234:8000 weight 255 no-check backup",
+        "server anyway:web-canary1 web-canary1-abc1234:8000 weight 85 no-check backup",
     ]
 
 

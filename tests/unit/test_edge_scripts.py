@@ -21,7 +21,7 @@ INSIDE = ("accept", "gate", "switch", "drain", "forget", "restore", "files", "re
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not on PATH")
-@pytest.mark.parametrize("name", [*INSIDE, "release", "leave", "reach"])
+@pytest.mark.parametrize("name", [*INSIDE, "release", "leave", "reach", "room", "room_there"])
 def test_shellcheck_finds_nothing(name: str) -> None:
     text = (COMMON if name in INSIDE else "") + (SCRIPTS / f"{name}.sh").read_text()
     done = subprocess.run(["shellcheck", "--shell=sh", "-"], input=text, capture_output=True, text=True, check=False)
@@ -113,6 +113,54 @@ def test_the_first_configuration_joins_the_bootstrap(tmp_path: Path) -> None:
     assert "resolvers docker" in both
     assert both.splitlines()[0] == "#: digest both-digest"
     assert both.rstrip().endswith("string both-digest")
+
+
+def inside(name: str, folder: Path, serves: str, config: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a script as inside an edge that ``serves`` something, up to where it would reload."""
+    text = (COMMON + (SCRIPTS / f"{name}.sh").read_text()).replace("/var/lib/haproxy", str(folder))
+    text = text.replace("kill -USR2 1", "echo reloads; exit 9")
+    (folder / "haproxy.cfg").write_text(serves)
+    (folder / "owner").write_text("me\n")
+    told = {**os.environ, "QUAYSIDE_RUN": "me", "QUAYSIDE_PHASE": "all", **environment}
+    return subprocess.run(
+        ["sh", "-c", text], input=config, env=told, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def unmergeable() -> tuple[str, str]:
+    """Two sound configurations; a new service of the second needs a section that the union leaves out."""
+    head = "\nbackend svc_cart\n"
+    before, _, after = rendered(SHOP).partition(head)
+    people = "\nuserlist people\n    user anna insecure-password x\n"
+    asks = "    http-request auth unless { http_auth(people) }\n"
+    return rendered(without("cart", web={"uses": ()})), f"{before}{people}{head}{asks}{after}"
+
+
+@pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not on PATH")
+def test_what_cannot_be_served_beside_the_old_is_said_and_changes_nothing(tmp_path: Path) -> None:
+    old, new = unmergeable()
+    done = inside("accept", tmp_path, old, new)
+    assert done.returncode == 1
+    first, *said = done.stdout.splitlines()
+    assert (
+        first
+        == "the edge cannot serve the old names and the new ones at once, as a release has to; nothing was changed:"
+    )
+    assert any("unable to find userlist 'people'" in line for line in said), said
+    assert all(line.startswith("  ") for line in said)
+    assert not [line for line in said if "NOTICE" in line or "could not resolve" in line]
+    assert (tmp_path / "haproxy.cfg").read_text() == old
+    assert not (tmp_path / "accept.cfg").exists()
+    assert not (tmp_path / "before.cfg").exists()
+
+
+@pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not on PATH")
+def test_another_protocol_is_said_and_the_release_goes_on(tmp_path: Path) -> None:
+    old, new = rendered({**SHOP, "cart": {**REDIS, "port": 7000, "uses": ("session",)}}), rendered(SHOP)
+    done = inside("accept", tmp_path, old, new)
+    said = "nothing new can be reached before the switch, since services change their protocol: cart\n"
+    assert (done.returncode, done.stdout) == (0, said)
+    assert (tmp_path / "haproxy.cfg").read_text() == old
 
 
 def locked(folder: Path, owner: str) -> subprocess.CompletedProcess[str]:

@@ -93,17 +93,27 @@ def test_draining_and_down_hosts_get_nothing() -> None:
     assert list(found.use) == ["b", "c"]
 
 
-def test_a_dead_host_s_slots_are_known_and_elsewhere() -> None:
+def test_what_a_dead_host_had_is_elsewhere() -> None:
     servers = [*map(server, "abcd")]
-    before = placed({"web": {"replicas": 8}}, *servers)
     after = placed({"web": {"replicas": 8}}, *servers, capacity={"down": ["b"]})
-    assert after.stranded == {"b": before.services["web"]["b"]}
+    assert len(after.slots) == 8
     assert "b" not in after.slots.values()
+    assert after.stranded == {}
 
 
-def test_a_dead_droplet_s_slots_are_known() -> None:
+def test_what_has_its_data_on_a_dead_host_runs_nowhere_and_the_others_do() -> None:
+    services = {"db": {"volume": "/d", "place": "b"}, "old": {"volume": "/d", "place": "b", "replicas": 0}, "web": {}}
+    for named in ("b", "data"):
+        services["db"]["place"] = named
+        found = placed(services, *map(server, "ab"), capacity={"down": ["b"], "groups": {"data": ["b"]}})
+        assert found.slots == {"web-1": "a"}
+        assert found.services["db"] == {}
+        assert found.stranded == {"b": ("db-1",)}
+
+
+def test_of_a_dead_droplet_nothing_is_kept() -> None:
     found = placed({"web": {"replicas": 4}}, server("a"), burst=burst(2), capacity={"down": ["burst1"]})
-    assert found.stranded == {"burst1": ("web_1_burst1", "web_2_burst1", "web_3_burst1", "web_4_burst1")}
+    assert found.stranded == {}
     assert set(found.slots.values()) == {"a", "burst2"}
 
 
@@ -236,13 +246,6 @@ def test_cpu_does_not_fit() -> None:
             "services/db/place: a is draining (quayside:capacity/drain), and the data of db is there\n"
             "    take a out of capacity.drain; or `quayside backup db`, set place to another host, and restore "
             "it there",
-        ),
-        (
-            {"db": {"volume": "/d", "place": "a"}},
-            {"capacity": {"down": ["a"]}},
-            "services/db/place: a is down (quayside:capacity/down), and the data of db is there\n"
-            "    bring a back and take it out of capacity.down; or set place to another host, and restore a backup of "
-            "db there",
         ),
         (
             {"db": {"volume": "/d", "place": "both"}},

@@ -44,14 +44,15 @@ class Machine:
         path.write_text(f"#!/bin/sh\n{said}{body}\n")
         path.chmod(0o755)
 
+    def environment(self) -> Mapping[str, str]:
+        found = {**os.environ, "QUAYSIDE_ROOT": str(self.root), "CALLS": str(self.calls)}
+        return {**found, "PATH": f"{self.bin}:{found['PATH']}"}
+
     def prepare(self, found: Mapping[str, HostFile]) -> tuple[int, list[str], list[str]]:
         """Exit code, files that were changed, commands that were called."""
         self.calls.write_text("")
-        environment = {**os.environ, "QUAYSIDE_ROOT": str(self.root), "CALLS": str(self.calls)}
-        environment["PATH"] = f"{self.bin}:{environment['PATH']}"
-        ran = subprocess.run(
-            ["sh"], input=prepare_script(found), capture_output=True, text=True, check=False, env=environment
-        )
+        script = prepare_script(found)
+        ran = subprocess.run(["sh"], input=script, capture_output=True, text=True, check=False, env=self.environment())
         changed = [line.removeprefix("changed ") for line in ran.stdout.splitlines() if line.startswith("changed ")]
         return ran.returncode, changed, self.calls.read_text().splitlines()
 

@@ -49,7 +49,8 @@ def shop(services: Mapping[str, Any] = SHOP, where: Mapping[str, tuple[str, str]
 
 
 def servers(text: str, head: str) -> list[str]:
-    return [line for line in section(text, head) if line.startswith("server ")]
+    """Without those of the same addresses that are asked when none of these is up."""
+    return [line for line in section(text, head) if re.match("server (?!anyway:)", line)]
 
 
 def subnet(service: str) -> str:
@@ -86,28 +87,64 @@ def test_local_replicas_and_remote_ones_share_by_weight() -> None:
         "srvtcpka-intvl 1s",
         "srvtcpka-cnt 3",
     ]
-    assert section(text, "backend svc_web")[-4:] == [
+    assert section(text, "backend svc_web")[-7:] == [
         "server web-1 web-1-abc1234:8000 weight 1",
+        "server anyway:web-1 web-1-abc1234:8000 weight 1 no-check backup",
         f"{OTHERS} pool-purge-delay 1s",
         "server web.b 10.0.0.2:8443 sni str(web.b.quayside) check-sni web.b.quayside tcp-ut 2s weight 5",
         "server web.c 10.0.0.3:8443 sni str(web.c.quayside) check-sni web.c.quayside tcp-ut 2s weight 7",
+        "server anyway:web.b 10.0.0.2:8443 sni str(web.b.quayside) tcp-ut 2s weight 5 no-check backup",
+        "server anyway:web.c 10.0.0.3:8443 sni str(web.c.quayside) tcp-ut 2s weight 7 no-check backup",
     ]
 
 
+def test_every_server_that_is_checked_has_one_of_its_address_that_is_asked_when_none_is_up() -> None:
+    """And weighs as much, so that a share of 0 stays one. What is not checked is never down, and needs none."""
+    text = rendered(shop(web_1_c=0), "a") + rendered(shop(), "b") + rendered(shop(), "c")
+    for body in re.findall(r"^backend (?:svc|local)_\S+\n(?:    .*\n)+", text, re.M):
+        lines = [line.split() for line in body.splitlines() if line.startswith("    server ")]
+        weights = {(name, at): words[words.index("weight") + 1] for _, name, at, *words in lines if "weight" in words}
+        twins = {(name, at): weight for (name, at), weight in weights.items() if name.startswith("anyway:")}
+        if "session" in body:
+            assert not twins, body
+        elif lines:
+            assert twins, body
+            assert {
+                (f"anyway:{name}", at): weight for (name, at), weight in weights.items() if (name, at) not in twins
+            } == (twins)
+            assert "    option allbackups" in body.splitlines()
+
+
 def test_a_sticky_service_has_a_server_and_a_cookie_for_every_slot() -> None:
-    assert servers(rendered(shop(**{"cart-2": 0}), "a"), "backend svc_cart") == [
+    text = rendered(shop(**{"cart-2": 0}), "a")
+    assert servers(text, "backend svc_cart") == [
         "server cart-1 cart-1-abc1234:8000 weight 1 cookie cart-1",
         "server 0-cart-2.c 10.0.0.3:8443 sni str(0-cart-2.c.quayside) check-sni 0-cart-2.c.quayside"
         " tcp-ut 2s weight 0 cookie cart-2",
     ]
+    # With a cookie of their own they would be asked for its visitors while others are up.
+    assert not [line for line in section(text, "backend svc_cart") if "anyway:" in line and "cookie" in line]
+
+
+def test_a_sticky_visitor_is_not_sent_elsewhere_when_none_is_up() -> None:
+    kept = section(rendered(shop(), "a"), "backend svc_cart")
+    start = kept.index("acl any_up srv_is_up(cart-1)")
+    assert kept[start : start + 3] == [
+        "acl any_up srv_is_up(cart-1)",
+        "acl any_up srv_is_up(0-cart-2.c)",
+        "force-persist if { req.cook(quayside_cart) -m found } !any_up",
+    ]
+    assert "force-persist" not in "".join(section(rendered(shop(), "a"), "backend svc_web"))
 
 
 def test_remote_replicas_of_a_tcp_service_are_asked_after_by_http() -> None:
     text = rendered(shop(), "a")
-    assert section(text, "backend svc_cache")[-3:] == [
+    assert section(text, "backend svc_cache")[-5:] == [
         "server cache-1 cache-1-abc1234:11211 weight 1",
+        "server anyway:cache-1 cache-1-abc1234:11211 weight 1 no-check backup",
         OTHERS,
         "server cache.c 10.0.0.3:8443 sni str(cache.c.quayside) no-check track up_cache/cache.c tcp-ut 2s weight 1",
+        "server anyway:cache.c 10.0.0.3:8443 sni str(cache.c.quayside) tcp-ut 2s weight 1 no-check backup",
     ]
     assert section(text, "backend up_cache") == [
         "timeout check 2s",
@@ -116,12 +153,30 @@ def test_remote_replicas_of_a_tcp_service_are_asked_after_by_http() -> None:
         f"{OTHERS} fall 2 rise 1",
         "server cache.c 10.0.0.3:8443 sni str(1-cache.c.quayside) check check-sni 1-cache.c.quayside tcp-ut 2s",
     ]
+    # What is asked anyway must not count as up.
+    assert section(rendered(shop(), "c"), "backend local_1-cache") == [
+        "http-request return status 200 if { srv_is_up(local_cache/cache-2) }",
+        "http-request return status 503",
+    ]
+
+
+def test_a_handshake_gets_longer_where_nobody_else_can_be_asked() -> None:
+    patience = ["timeout connect 2s", "retries 2"]
+    services = {"web": {**WEB, "uses": ("cart",)}, "cart": {**WEB, "replicas": 2}}
+
+    def asked(where: str) -> list[str]:
+        at = {"web-1": ("web", "a"), "cart-1": ("cart", "b"), "cart-2": ("cart", where)}
+        lines = section(rendered(shop(services, at), "a"), "backend svc_cart")
+        return [line for line in lines if line.startswith(("timeout connect", "retries"))]
+
+    assert asked("b") == patience
+    assert asked("a") == asked("c") == []
 
 
 def test_a_remote_stateful_service_is_held_on_to() -> None:
     assert section(rendered(shop(), "a"), "backend svc_session")[-4:] == [
         "retries 30",
-        "default-server resolvers docker resolve-prefer ipv4 init-addr last,libc,none",
+        "default-server resolvers docker resolve-prefer ipv4 resolve-opts allow-dup-ip init-addr last,libc,none",
         OTHERS,
         "server session.b 10.0.0.2:8443 sni str(session.b.quayside) tcp-ut 2s weight 1",
     ]
@@ -169,14 +224,18 @@ def test_behind_a_gateway_are_local_replicas_alone() -> None:
         "errorfile 502 /dev/null",
         "errorfile 503 /dev/null",
         "retries 1",
+        "option allbackups",
         "timeout check 2s",
         "option httpchk",
         "http-check send meth GET uri /healthz ver HTTP/1.1 hdr Host shop.example.test",
         "http-check expect status 200-399",
         "default-server check inter 500ms fastinter 250ms downinter 1s fall 2 rise 1 observe layer4 error-limit 3"
-        " on-error sudden-death resolvers docker resolve-prefer ipv4 init-addr last,libc,none",
+        " on-error sudden-death resolvers docker resolve-prefer ipv4 resolve-opts allow-dup-ip"
+        " init-addr last,libc,none",
         "server web-2 web-2-abc1234:8000 weight 2",
         "server web-3 web-3-abc1234:8000 weight 1",
+        "server anyway:web-2 web-2-abc1234:8000 weight 2 no-check backup",
+        "server anyway:web-3 web-3-abc1234:8000 weight 1 no-check backup",
     ]
     for name in HOSTS.hosts:
         text = rendered(shop(), name)
@@ -305,7 +364,7 @@ def test_a_gateway_accepts_what_the_next_plan_sends_and_serves_the_old(tmp_path:
     assert gateway[-1] == "default_backend not_planned"
     assert servers(accept, "backend local_0-cart-2") == ["server cart-2 cart-2-abc1234:8000 weight 1"]
     assert servers(accept, "backend local_cache") == ["server cache-2 cache-2-abc1234:11211 weight 1"]
-    assert "nbsrv(local_cache)" in accept
+    assert "srv_is_up(local_cache/cache-2)" in accept
     assert servers(accept, "backend local_web") == servers(rendered(shop(), "b"), "backend local_web")
 
 

@@ -249,6 +249,124 @@ def test_requests_outlive_a_dead_host(tmp_path: Path) -> None:
         assert running.states("a")["svc_web/web.b"].startswith("DOWN")
 
 
+# --- when checks say that nobody is up -------------------------------------------------------------------------------
+
+AILING: dict[str, Any] = {**WEB, "health": "/healthz"}
+
+
+def downs(running: Running, name: str, backend: str) -> set[str]:
+    """Servers of a backend that a host's edge takes for down."""
+    states = running.states(name).items()
+    return {
+        server.partition("/")[2] for server, state in states if server.startswith(f"{backend}/") and "DOWN" in state
+    }
+
+
+def test_the_only_replica_is_asked_whatever_its_check_says(tmp_path: Path) -> None:
+    plan = planned({"web": AILING}, fleet(host("a"), host("b")), placed({"web-1": ("web", "b")}))
+    with Running(plan, tmp_path) as running:
+        running.ail("web-1")
+        until(lambda: downs(running, "a", "svc_web") == {"web.b"}, 6)
+        assert downs(running, "b", "local_web") == downs(running, "b", "svc_web") == {"web-1"}
+        for name in ("a", "b"):
+            for method in ("GET", "POST"):
+                assert [running.get(name, "web.example.test", method=method)[0] for _ in range(5)] == [200] * 5
+
+
+def test_whoever_is_up_is_asked_alone(tmp_path: Path) -> None:
+    where = {"web-1": ("web", "a"), "web-2": ("web", "b"), "web-3": ("web", "b"), "web-4": ("web", "c")}
+    plan = planned({"web": {**AILING, "replicas": 4}}, fleet(host("a"), host("b"), host("c")), placed(where))
+    with Running(plan, tmp_path) as running:
+        for slot in ("web-1", "web-2", "web-4"):
+            running.ail(slot)
+        until(lambda: downs(running, "a", "svc_web") == {"web-1", "web.c"}, 8)
+        until(lambda: downs(running, "b", "local_web") == {"web-2"}, 3)
+        assert answers(running, "a", "web.example.test", 8) == {"web-3": 8}
+        running.ail("web-3")
+        until(lambda: downs(running, "a", "svc_web") == {"web-1", "web.b", "web.c"}, 8)
+        # By their weights, as if all were up.
+        seen = answers(running, "a", "web.example.test", 40)
+        assert {slot: round(count / 5) for slot, count in seen.items()} == dict.fromkeys(where, 2)
+
+
+def test_a_request_to_a_dead_host_goes_elsewhere_also_when_none_is_up(tmp_path: Path) -> None:
+    where = {"web-1": ("web", "b"), "web-2": ("web", "c")}
+    hosts = fleet(host("a"), host("b"), host("c"))
+    with Running(planned({"web": {**AILING, "replicas": 2}}, hosts, placed(where)), tmp_path) as running:
+        running.ail("web-2")
+        running.kill_edge("b")
+        until(lambda: downs(running, "a", "svc_web") == {"web.b", "web.c"}, 8)
+        assert answers(running, "a", "web.example.test", 6) == {"web-2": 6}
+        posted = Counter(running.get("a", "web.example.test", method="POST")[0] for _ in range(6))
+        assert posted == {200: 6}
+
+
+@contextlib.contextmanager
+def silent(address: str) -> Iterator[None]:
+    """A mesh port that answers nothing, as that of a host without power: its queue is full."""
+    with contextlib.ExitStack() as held:
+        port = held.enter_context(socket.create_server((address, 8443), backlog=0))
+        for _ in range(3):
+            caller = held.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(port.getsockname())
+        yield
+
+
+def test_a_dead_only_host_is_an_error_within_seconds(tmp_path: Path) -> None:
+    plan = planned({"web": AILING}, fleet(host("a"), host("b")), placed({"web-1": ("web", "b")}))
+
+    def asked(running: Running, method: str = "GET") -> tuple[int, float]:
+        began = time.monotonic()
+        return running.get("a", "web.example.test", method=method)[0], time.monotonic() - began
+
+    with Running(plan, tmp_path) as running:
+        running.kill_replica("web-1")
+        until(lambda: downs(running, "a", "svc_web") == {"web.b"}, 8)
+        found = [asked(running), asked(running, "POST")]
+        running.kill_edge("b")
+        found.append(asked(running))
+        with silent(running.at["b"]):
+            found += [asked(running), asked(running, "POST")]
+    print(found)
+    assert [status for status, _ in found] == [502, 502, 503, 503, 503]
+    # Three attempts of two seconds, and on a busy machine a pause of one between them.
+    assert max(seconds for _, seconds in found) < 9
+
+
+def test_a_visitor_is_not_sent_away_from_its_replica_when_none_is_up(tmp_path: Path) -> None:
+    services = {"chat": {**SHOP["chat"], "health": "/healthz"}}
+    where = {slot: at for slot, at in WHERE.items() if slot.startswith("chat")}
+    with Running(planned(services, HOSTS, placed(where)), tmp_path) as running:
+        cookies = {slot: {"Cookie": f"quayside_chat={slot}"} for slot in where}
+        running.ail("chat-2")
+        until(lambda: downs(running, "a", "svc_chat") == {"0-chat-2.b"}, 8)
+        # Others are up: they take its visitors.
+        assert "chat-2" not in answers(running, "a", "chat.example.test", 6, headers=cookies["chat-2"])
+        for slot in ("chat-1", "chat-3"):
+            running.ail(slot)
+        until(lambda: len(downs(running, "a", "svc_chat")) == 3, 8)
+        for slot, headers in cookies.items():
+            assert answers(running, "a", "chat.example.test", 5, headers=headers) == {slot: 5}
+            assert "1970" not in (running.get("a", "chat.example.test", headers=headers)[2] or "")
+        # Who is new is served by whoever it is.
+        assert [running.get("a", "chat.example.test")[0] for _ in range(6)] == [200] * 6
+
+
+def test_a_tcp_service_is_reached_whatever_its_check_says(tmp_path: Path) -> None:
+    with Running(shop(), tmp_path) as running:
+        for server in ("cache.b", "cache.c"):
+            running.tell("a", f"disable health up_cache/{server}")
+            running.tell("a", f"set server up_cache/{server} health down")
+        assert downs(running, "a", "svc_cache") == {"cache.b", "cache.c"}
+        assert {running.greeting("a", 11211, "web") for _ in range(4)} == {"cache-1", "cache-2"}
+        # And where the gateway takes its replica for down, it says so, and lets through all the same.
+        running.tell("b", "disable health local_cache/cache-1")
+        running.tell("b", "set server local_cache/cache-1 health down")
+        assert running.through("b", "1-cache", running.folder / "a.pem", RAW).startswith(b"HTTP/1.1 503")
+        assert {running.greeting("a", 11211, "web") for _ in range(4)} == {"cache-1", "cache-2"}
+
+
 def test_a_replica_moves_between_hosts_and_nobody_notices(tmp_path: Path) -> None:
     """The steps of decisions.md 3: accept everywhere, then route, and forget when all have."""
     before = shop()

@@ -383,6 +383,18 @@ def test_wrong_images(image: str, expected: str) -> None:
             'quayside:edge/extra/0: "backend" would end the public frontend\n    give only lines that belong in a frontend',
         ),
         (
+            {"edge": {"acme": {"email": "ops"}}},
+            'quayside:edge/acme/email: should be an address such as ops@example.com, got "ops"',
+        ),
+        (
+            {"edge": {"acme": {"email": "a@b.org", "server": "http://acme.example.com"}}},
+            'quayside:edge/acme/server: should be a URL such as https://acme.example.com/directory, got "http://acme.example.com"',
+        ),
+        (
+            {"edge": {"acme": {"email": "a@b.org"}}},
+            "quayside:edge/acme: is for fleets of hosts, and this stack is local\n    remove it",
+        ),
+        (
             {"edge": {"address": "here"}},
             'quayside:edge/address: should be an IP address such as 203.0.113.7, got "here"',
         ),
@@ -436,6 +448,20 @@ def test_wrong_images(image: str, expected: str) -> None:
 )
 def test_one_wrong_key_of_a_stack(config: dict[str, object], expected: str) -> None:
     assert problems(f"services: {{web: {{image: x@{DIGEST}}}}}", config) == [expected]
+
+
+@pytest.mark.parametrize("image", [123456, "123456", "debian-12"])
+def test_an_image_of_hosts_may_be_a_number_as_pulumi_writes_it(image: object) -> None:
+    capacity = {"location": "fsn1", "hosts": {"count": 1, "type": "cx32"}, "image": image}
+    stack = read(f"services: {{web: {{image: x@{DIGEST}}}}}", {**FLEET, "capacity": capacity})
+    assert stack.capacity.image == str(image)  # type: ignore[union-attr]
+
+
+def test_visitors_of_a_fleet_are_shown_one_certificate() -> None:
+    both = {"acme": {"email": "a@b.org"}, "certificate": "site"}
+    assert problems(f"services: {{web: {{image: x@{DIGEST}}}}}", {**FLEET, "edge": both}, ("site",)) == [
+        "quayside:edge/acme: cannot be combined with certificate\n    remove one of the two: visitors are shown one"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,86 @@
+"""What placement puts on a host, as one thing: room is made for it first, and it can be forgotten without a call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_command as command
+
+from components.docker import scripts
+from components.docker.connection import Connection
+
+_MAKE = 'exec sh -c "$QUAYSIDE_ROOM" room make'
+_AWAY = 'exec sh -c "$QUAYSIDE_ROOM" room away'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostRoomArgs:
+    host: str
+    connection: Connection
+    stack: str
+    """`Naming.key`, the label of the stack's containers."""
+    wanted: Sequence[str]
+    """What is placed there, by `planning.hosts.room`."""
+    keep: Sequence[str]
+    """Services that are never swept away: the edge, and those with data on the host."""
+    prepared: pulumi.Resource
+    down: bool = False
+    machine: pulumi.Resource | None = None
+    """What the program made: nothing has to be swept from what is deleted."""
+
+
+class HostRoom(pulumi.ComponentResource):
+    """Two Commands before everything that placement puts on a host.
+
+    `NAME-room` runs whenever what is placed there changes. It fails, with nothing made, where the host cannot be
+    reached or has too little free memory for what is new, by its containers' limits. It prints what it was asked for:
+    with that, the next run knows what is new.
+
+    `NAME-placed` does nothing. Everything that was placed there is `deleted_with` it. So a host that is down loses it,
+    and with it the engine forgets all of that without a call: a plan has no memory of what the host had, and needs
+    none. Once the host is back, `room` takes away what was forgotten and is still there, before it is made anew. When
+    the host leaves the program, `room` takes it away, too.
+    """
+
+    room: pulumi.Resource
+    placed: pulumi.Resource | None
+    """None on a host that is down."""
+
+    def __init__(self, name: str, args: HostRoomArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("quayside:docker:HostRoom", name, None, opts)
+        gone = [args.machine] if args.machine is not None else None
+        self.room = command.local.Command(
+            f"{name}-room",
+            # Pulumi prints the command of a failed step before its message, so the script is not in it.
+            create=_MAKE,
+            delete=_AWAY,
+            # What it prints is for the next run, and no news to anybody.
+            logging=command.local.Logging.STDERR,
+            interpreter=["/bin/sh", "-c"],
+            environment={
+                "QUAYSIDE_ROOM": scripts.ROOM,
+                "QUAYSIDE_THERE": scripts.ROOM_THERE,
+                "QUAYSIDE_HOST": args.host,
+                "QUAYSIDE_OPTIONS": args.connection.options,
+                "QUAYSIDE_DESTINATION": args.connection.destination,
+                "QUAYSIDE_DOWN": "1" if args.down else "0",
+                "QUAYSIDE_STACK": args.stack,
+                "QUAYSIDE_KEEP": " ".join(args.keep),
+                "QUAYSIDE_WANTED": "\n".join(args.wanted),
+            },
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=[args.prepared], deleted_with=args.machine, replace_with=gone
+            ),
+        )
+        self.placed = None
+        if not args.down:
+            self.placed = command.local.Command(
+                f"{name}-placed",
+                create="true",
+                opts=pulumi.ResourceOptions(
+                    parent=self, depends_on=[self.room], deleted_with=args.machine, replace_with=gone
+                ),
+            )
+        self.register_outputs({})

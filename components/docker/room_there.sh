@@ -1,0 +1,64 @@
+# On the host, behind lines that set task, stack, keep, wanted and before.
+# shellcheck disable=SC2154
+set -u
+line='
+'
+stays() {
+    case " $keep " in *" $1 "*) return 0 ;; esac
+    return 1
+}
+
+# Of "SERVICE THING" lines, the things of services that do not stay.
+others() {
+    while read -r service thing; do
+        stays "$service" || echo "$thing"
+    done
+}
+
+sweep() {
+    mine="label=dev.quayside.stack=$stack"
+    gone=$(docker ps -a --no-trunc --filter "$mine" --format '{{.Label "dev.quayside.service"}} {{.ID}}' | others)
+    if [ -n "$gone" ]; then
+        # Each as long as it asked for: they may serve somebody yet.
+        # shellcheck disable=SC2086 # ids, to be split
+        docker stop $gone >/dev/null && docker rm -f -v $gone >/dev/null || return 1
+    fi
+    for network in $(docker network ls --filter "$mine" --format '{{.Label "dev.quayside.service"}} {{.Name}}' | others); do
+        for joined in $(docker network inspect -f '{{range .Containers}}{{.Name}} {{end}}' "$network"); do
+            docker network disconnect -f "$network" "$joined" || return 1
+        done
+        docker network rm "$network" >/dev/null || return 1
+    done
+    for volume in $(docker volume ls --filter "$mine" --filter label=dev.quayside.role=files \
+        --format '{{.Label "dev.quayside.service"}} {{.Name}}' | others); do
+        docker volume rm "$volume" >/dev/null || return 1
+    done
+}
+
+case $task:$before in
+away:* | make:down*) sweep || exit 1 ;;
+esac
+[ "$task" = make ] || exit 0
+
+# What runs and is not known to have been asked for yet: a state was lost, and it will be taken over or replaced.
+running=
+[ -n "$before" ] || running=$(docker ps --filter "label=dev.quayside.stack=$stack" --format '{{.Label "dev.quayside.slot"}}')
+need=0 news=
+while read -r slot bytes digest; do
+    [ -n "$slot" ] || continue
+    case $line$before$line in *"$line$slot $bytes $digest$line"*) continue ;; esac
+    case $line$running$line in *"$line$slot$line"*) continue ;; esac
+    if [ "$digest" = - ]; then
+        case $line$before in *"$line$slot "*) continue ;; esac
+    fi
+    need=$((need + bytes)) news="$news $slot"
+done <<END
+$wanted
+END
+free=$(($(sed -n 's/^MemAvailable: *\([0-9]*\) kB$/\1/p' /proc/meminfo) * 1024))
+if [ "$need" -gt "$free" ]; then
+    echo "has $((free / 1048576)) MiB of memory free, and what is to be made there needs $((need / 1048576)) MiB:$news"
+    echo "    nothing was made; see what else runs there, lower memory or replicas, or add a host"
+    echo "    (a larger type takes effect when the host's generation is raised, and is planned with at once)"
+    exit 1
+fi

@@ -1,0 +1,96 @@
+"""By which certificate visitors of a fleet get TLS, and for which names; messages word for word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from planning.hosts.fleet import fleet
+from planning.hosts.refusals import notes, refusals
+from planning.hosts.site import certificate_names, edge_tls, https, issued_names, managed_tls
+from settings.stack import Stack
+
+ACME = {"acme": {"email": "ops@example.com"}}
+BALANCED = {"location": "fsn1", "hosts": {"count": 2, "type": "cx32"}, "balancer": {}}
+
+
+def stack(*routes: str, **values: Any) -> Stack:
+    image = "web@sha256:" + "1f3c5a8e0b92d47c" * 4
+    defaults: dict[str, Any] = {
+        "project": "shop",
+        "name": "staging",
+        "cloud": "hetzner",
+        "domain": "example.com",
+        "dns": {"provider": "digitalocean"},
+        "services": {"web": {"image": image, "port": 80, "routes": list(routes)}},
+        "capacity": {"location": "fsn1", "hosts": {"count": 2, "type": "cx32"}},
+        "access": {"ssh": ["198.51.100.0/24"]},
+    }
+    return Stack.model_validate({**defaults, **values})
+
+
+def wrong(one: Stack) -> list[str]:
+    return [str(problem) for problem in refusals(one, fleet(one)[0])]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "names"),
+    [
+        (["b.org", "a.org", "b.org"], ["a.org", "b.org"]),
+        # Let's Encrypt: "Domain name is redundant with a wildcard domain in the same request".
+        (["www.a.org", "*.a.org", "a.org"], ["*.a.org", "a.org"]),
+        # A wildcard stands for one label.
+        (["x.y.a.org", "*.a.org"], ["*.a.org", "x.y.a.org"]),
+        (["*.y.a.org", "*.a.org"], ["*.a.org", "*.y.a.org"]),
+    ],
+)
+def test_every_host_is_named_once_and_none_that_a_wildcard_covers(hosts: list[str], names: list[str]) -> None:
+    assert certificate_names(hosts) == names
+
+
+def test_who_ends_visitors_tls() -> None:
+    def ends(**values: Any) -> tuple[bool, bool, bool]:
+        one = stack("example.com", **values)
+        made = fleet(one)[0]
+        return edge_tls(one), managed_tls(one, made), https(one, made)
+
+    hetzner = {"provider": "hetzner"}
+    assert ends() == (False, False, False)
+    assert ends(edge=ACME) == (True, False, True)
+    assert ends(edge={"certificate": "site"}) == (True, False, True)
+    assert ends(capacity=BALANCED, dns=hetzner) == (False, True, True)
+    assert ends(capacity=BALANCED, dns=hetzner, edge=ACME) == (True, False, True)
+    assert ends(capacity=BALANCED) == (False, False, False)
+
+
+def test_nothing_is_issued_for_no_routes() -> None:
+    assert (issued_names(stack(edge=ACME)), edge_tls(stack(edge=ACME))) == ([], False)
+
+
+def test_without_any_certificate_every_preview_says_so() -> None:
+    (note,) = notes(stack("example.com"), fleet(stack("example.com"))[0])
+    assert note == (
+        "visitors come by plain HTTP: have a certificate issued by quayside:edge/acme, give one of your own by "
+        "quayside:edge/certificate, or have Hetzner manage one, by capacity.balancer with dns.provider: hetzner"
+    )
+    issued = stack("example.com", edge=ACME)
+    assert notes(issued, fleet(issued)[0]) == []
+
+
+def test_the_proof_needs_a_dns() -> None:
+    assert wrong(stack("example.com", edge=ACME)) == []
+    assert wrong(stack("example.com", edge=ACME, dns={"provider": "manual"})) == [
+        "quayside:edge/acme: needs a DNS that the proof can be laid into, and dns.provider is manual\n"
+        "    set quayside:dns: {provider: …} to hetzner, route53 or digitalocean, or give edge.certificate instead"
+    ]
+
+
+def test_one_certificate_has_a_hundred_names() -> None:
+    hosts = [f"n{number}.example.com" for number in range(101)]
+    assert wrong(stack(*hosts[:100], edge=ACME)) == []
+    assert wrong(stack(*hosts, edge=ACME)) == [
+        "quayside:edge/acme: one certificate has at most 100 names, and the routes have 101\n"
+        "    route by a wildcard such as *.{domain}, or give edge.certificate instead"
+    ]
+    assert wrong(stack(*hosts, "*.example.com", edge=ACME)) == []
