@@ -59,6 +59,8 @@ class FleetPlan:
     reach: Sequence[Reach]
     passages: Sequence[Passage]
     """Between hosts that are not down, sorted."""
+    lent: Sequence[str] = ()
+    """Services that a burst's services use. Gateways have them ready, so that a burst host is let in by a line more."""
 
     def slots(self, service: str, host: str) -> Sequence[Slot]:
         """A service's slots on a host that is not down, as they are balanced."""
@@ -116,7 +118,13 @@ def plan_hosts(
         routes=decided.routes,
         reach=decided.reach,
         passages=sorted(_passages(hosts, placement)),
+        lent=sorted(used for used in _lent(stack) if used in services and is_routed(services[used])),
     )
+
+
+def _lent(stack: Stack) -> set[str]:
+    named = stack.burst.services if stack.burst is not None else ()
+    return {used for name in named if name in stack.services for used in stack.services[name].uses}
 
 
 def _placed(service: ServicePlan, placement: Placement) -> ServicePlan:
