@@ -31,8 +31,9 @@ from planning.hosts.gateway import FILES
 from planning.hosts.plan import MESH_PORT
 from tests.hosts.fleet import Fleet, Host
 from tests.hosts.fleet_remains import run
+from tests.hosts.prepared import Prepared, agent_with
 from tests.hosts.shop import PYTHON, ROOT
-from tests.hosts.test_platform import NAMES, Project
+from tests.hosts.test_platform import NAMES
 from tests.hosts.wire import in_namespace
 from tests.mesh import Authority
 
@@ -40,19 +41,6 @@ pytestmark = pytest.mark.docker
 
 MARKER = "plainly-to-be-read"
 BY_HAND, PUBLISHED, REDIS = 9999, 9998, 6379
-PROGRAM = """
-from functools import partial
-from pathlib import Path
-import pulumi
-import platforms.machines
-import settings.rules
-from platforms import deploy
-
-settings.rules._image = lambda *_: iter(())  # the images here are from no registry, so they have no digest
-platforms.machines.prepare_script = partial(platforms.machines.prepare_script, packages=())
-for key, value in deploy(Path(__file__).parent).items():
-    pulumi.export(key, value)
-"""
 TICK = "import itertools, time\nfor n in itertools.count():\n    print('tick', n)\n    time.sleep(0.5)"
 TRY = """
 import socket, sys
@@ -67,12 +55,11 @@ for one in sys.argv[1:]:
 """
 
 
-class Outside(Project):
+class Outside(Prepared):
     """The project, and what a person does with it from a machine beside the fleet."""
 
     def __init__(self, root: Path, fleet: Fleet, agent: dict[str, str]) -> None:
         super().__init__(root, fleet, agent)
-        (root / "__main__.py").write_text(PROGRAM)
         self.services["session"]["ports"] = [{"port": REDIS, "sources": [f"{self.office}/32"]}]
         self.services["session"]["place"] = "host3"
         # It declares nothing, and is on every host.
@@ -82,7 +69,7 @@ class Outside(Project):
             "user": "nobody",
             "memory": "64MiB",
             "replicas": 3,
-            "health": {"grace": "2s"},
+            "health": {"grace": "2s"},  # less than a worker has to settle
         }
 
     @property
@@ -112,17 +99,6 @@ class Outside(Project):
         return self.fleet[host].docker("exec", self.container(host, "edge"), "sh", "-c", command)
 
 
-@contextlib.contextmanager
-def agent_with(identity: Path) -> Iterator[dict[str, str]]:
-    said = subprocess.run(["ssh-agent", "-s"], capture_output=True, text=True, check=True).stdout
-    agent = dict(part.strip().split("=", 1) for part in said.split(";") if "=" in part)
-    try:
-        subprocess.run(["ssh-add", "-q", str(identity)], env={**os.environ, **agent}, check=True)
-        yield agent
-    finally:
-        subprocess.run(["ssh-agent", "-k"], env={**os.environ, **agent}, capture_output=True, check=False)
-
-
 def listening(host: Host) -> list[int]:
     """Every TCP port that anything on a host listens on: no other could answer a scan."""
     return sorted({int(line.split()[3].rpartition(":")[2]) for line in host.inside("ss", "-Hltn").splitlines()})
@@ -137,8 +113,6 @@ def outside(engine: None, fleet: Fleet, tmp_path_factory: pytest.TempPathFactory
     with agent_with(fleet.identity) as agent:
         made = Outside(root, fleet, agent)
         run("ip", "addr", "add", f"{made.office}/24", "dev", fleet.id)
-        for name in NAMES:
-            fleet[name].ssh("mkdir -p ~/.ssh && ln -sf /run/sshd/authorized_keys ~/.ssh/authorized_keys")
         open_before(fleet)
         began = time.monotonic()
         done = made.up()
