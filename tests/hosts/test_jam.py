@@ -197,6 +197,9 @@ def test_a_music_site_moves_from_one_provider_to_the_other(jam: Jam) -> None:
     assert news
     assert jam.answering() == olds
     assert jam.get("bass") | {"name": ""} == {"name": "", "version": "old", "redis": "+PONG"}
+    (copy,) = jam.fleet["alto"].docker("ps", "-q", "-f", "label=dev.quayside.service=mysql-new").split()
+    report = jam.fleet["alto"].docker("exec", copy, "cat", "/etc/mysql/conf.d/report.cnf")
+    assert report == f"[mysqld]\nreport_host = {jam.fleet['alto'].address}"
     # The worker, wherever it is, finds queue and database by the file that was rendered for it.
     jam.get("alto", "/encode?song=jolene")
     end = time.monotonic() + 10
