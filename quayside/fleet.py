@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 
 from quayside.lifecycle import Project
 from quayside.shell import CommandError, found, last_line, run
+from rehearsal.secrets import Crypter, find_passphrase
 from rehearsal.ssh_tunnel import Address, Tunnel, TunnelError
-from rehearsal.values import Sealed, Secret, revealed, secrets_in
+from rehearsal.values import Sealed
 
 PATIENCE = 5
 """Seconds a host has to let us in. It is asked now, not brought up: what does not answer soon is named and left out."""
@@ -107,7 +108,7 @@ def _outputs(where: Project) -> tuple[Mapping[str, Any], Callable[[], str]]:
                 f"stack {where.stack} was never deployed to its end\n"
                 f"    `python -m rehearsal {where.stack} --apply` goes on, and says what is in its way"
             )
-        return state.outputs, lambda: _opened(where, state.outputs.get("deploy_key"))
+        return state.outputs, lambda: _opened(where, state)
     done = run(["pulumi", "stack", "output", "--json", "--stack", where.stack], cwd=where.root, timeout=60)
     if done.returncode == 127:
         raise CommandError(
@@ -128,13 +129,15 @@ def _outputs(where: Project) -> tuple[Mapping[str, Any], Callable[[], str]]:
     return outputs, lambda: _key_by_pulumi(where)
 
 
-def _opened(where: Project, stored: Any) -> str:
-    if not isinstance(stored, Secret) or any(isinstance(leaf, Sealed) for leaf in secrets_in(stored)):
+def _opened(where: Project, state: Any) -> str:
+    """The key in the rehearsal's state, whose secrets stay sealed until one is needed."""
+    stored, passphrase = state.outputs.get("deploy_key"), find_passphrase(where.root)
+    if not isinstance(stored, Sealed) or passphrase is None or not state.salt:
         raise CommandError(
             f".quayside/ssh/{where.stack}.key is not on this machine, and the state's copy cannot be read\n"
             "    set PULUMI_CONFIG_PASSPHRASE (or PULUMI_CONFIG_PASSPHRASE_FILE) to the one it was applied with"
         )
-    return str(revealed(stored))
+    return str(json.loads(Crypter(passphrase, state.salt).open(stored.ciphertext)))
 
 
 def _key_by_pulumi(where: Project) -> str:
