@@ -645,7 +645,6 @@ def test_others_serve_when_a_host_dies(release: Release) -> None:
         assert release.get(name, "/via")["api"]["version"]
 
 
-@counts_seconds
 def test_the_next_authority_takes_over_and_drops_nothing(release: Release) -> None:
     """Three years on, every host has a certificate of the authority that was trusted before."""
     release.up()
