@@ -193,7 +193,13 @@ def ending(text: str, now: datetime) -> Iterator[str]:
             leaves.append((file, found[0]))
     for file, leaf in leaves:
         if file.startswith("site-"):
-            yield from _soon("the visitors' certificate", leaf, VISITORS_DAYS, now, "`up` renews one that it has issued; else give a new one")
+            yield from _soon(
+                "the visitors' certificate",
+                leaf,
+                VISITORS_DAYS,
+                now,
+                "`up` renews one that it has issued; else give a new one",
+            )
             continue
         yield from _soon("the certificate of its edge", leaf, MESH_DAYS, now, "any `up` renews it")
         signer = authorities.get(leaf.issuer.public_bytes())

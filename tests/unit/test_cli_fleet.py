@@ -198,7 +198,9 @@ def test_the_visitors_certificate_is_told_of_a_month_before() -> None:
     chain = pem("shop.example", "Some CA", 31) + pem("Some CA", "Root", 5)
     assert told(("site-3.pem", chain)) == []
     (said,) = told(("site-3.pem", pem("shop.example", "Some CA", 29.5)))
-    assert said.startswith("the visitors' certificate ends on 2027-01-30, in 29 days: `up` renews one that it has issued")
+    assert said.startswith(
+        "the visitors' certificate ends on 2027-01-30, in 29 days: `up` renews one that it has issued"
+    )
 
 
 # --- exec ------------------------------------------------------------------------------------------------------------
