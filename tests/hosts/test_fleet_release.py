@@ -569,7 +569,8 @@ def test_a_host_whose_edge_cannot_serve_both_releases_is_named(release: Release)
     del release.given["where"]["extra-1"]
     release.up()
     for name in NAMES:
-        assert release.running(name) == before[name]
+        # What was made for the other release goes, and what serves again is made anew.
+        assert len(release.running(name)) == len(before[name])
         assert "extra" not in release.served(name)
 
 
