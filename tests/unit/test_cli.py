@@ -424,7 +424,7 @@ def test_the_salt_is_kept_from_one_run_to_the_next(pulumi: Path, project: Path) 
     assert "encryptionsalt: v1:" in first
 
 
-@pytest.mark.parametrize(("pid", "cancelled"), [(2**22 + 1, True), (os.getpid(), False)])
+@pytest.mark.parametrize(("pid", "cancelled"), [(2**22 + 1, True), (os.getpid(), False)], ids=["dead", "ours"])
 def test_only_a_dead_process_loses_its_lock(
     pid: int, cancelled: bool, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
