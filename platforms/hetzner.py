@@ -80,6 +80,7 @@ class Fleet(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         self._hosts: Hosts = planned.fleet
         self._key = DeployKey("deploy", DeployKeyArgs(stack=loaded.stack.name), self._child)
+        self.private_key = self._key.private_key
         self._visitors: dict[str, pulumi.Output[str]] = {}
         self._visitors6: dict[str, pulumi.Output[str]] = {}
         self._sources: dict[str, pulumi.Output[str]] = {}
@@ -506,6 +507,19 @@ def outputs(planned: FleetPlan, admits: FleetSecurity, made: Fleet) -> Mapping[s
         "reach": who(admits),
         "placement": tables.placement(planned),
         "services": tables.services(planned),
+        # For `quayside status`, `logs` and `exec`: where every host is, how it is known, and what it should run.
+        "fleet": {
+            name: {
+                "address": machine.address,
+                "user": machine.connection.user,
+                "port": machine.connection.port,
+                "host_key": machine.connection.host_key,
+                "down": machine.host.down,
+                "slots": tables.slots(planned, name),
+            }
+            for name, machine in made.machines.items()
+        },
+        "deploy_key": made.private_key,
     }
     if made.records:
         found["records"] = list(made.records)

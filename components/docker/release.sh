@@ -122,7 +122,8 @@ accepted=$(printf '%s\n' "$config" | in_edge "$QUAYSIDE_ACCEPT") || fail "$accep
 
 # Gate, for what only the engine can tell: a Docker health check or, without one, running and not restarted.
 # A container without a health check must run for a moment, so that one that crashes at start is not let through. Not for
-# its whole `grace`: that is how long we wait for an unhealthy one, and every good release would take as long.
+# its whole `grace`: that is how long we wait for an unhealthy one, and every good release would take as long; a shorter
+# one is enough.
 settle=5
 failed=0
 started=$(date +%s)
@@ -135,7 +136,8 @@ $(state_of "$container")
 EOF
         waited=$(($(date +%s) - started))
         [ "$health" = healthy ] && break
-        [ "$health" = none ] && [ "$status" = running ] && [ "$restarts" = 0 ] && [ "$waited" -ge "$settle" ] && break
+        [ "$health" = none ] && [ "$status" = running ] && [ "$restarts" = 0 ] &&
+            { [ "$waited" -ge "$settle" ] || [ "$waited" -ge "$grace" ]; } && break
         if [ "$health" = none ] && { [ "$restarts" -ge 2 ] || [ "$status" = exited ] || [ "$status" = gone ]; } || [ "$waited" -ge "$grace" ]; then
             answer="container is $status, restarted $restarts times"
             [ "$health" = none ] || answer="$health: $(health_of "$container")"

@@ -28,7 +28,7 @@ import yaml
 from tests.hosts.fleet import Fleet, Host
 from tests.hosts.load import Running
 from tests.hosts.shop import IMAGES, ROOT, Run
-from tests.hosts.test_fleet_release import app, counts_seconds
+from tests.hosts.test_fleet_release import app
 
 pytestmark = pytest.mark.docker
 
@@ -338,7 +338,6 @@ def test_a_dead_host_is_taken_out_only_once_it_is_declared_down_and_one_that_liv
     project.settled()
 
 
-@counts_seconds
 def test_a_host_is_drained_and_removed_and_no_request_is_lost(project: Project) -> None:
     """Visitors of the hosts that stay: the one that leaves is out of the DNS, or of the balancer, by the first step."""
     fleet = project.fleet
