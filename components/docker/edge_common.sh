@@ -152,6 +152,8 @@ compose() { # configuration overlay
             if ($1 == "#:" && $2 == "digest") $0 = $0 "." mark
             if ($1 == "server" && (name, $2) in weight) sub(/ weight [0-9]+/, " weight " weight[name, $2])
             if (name == "frontend digest") { if ($1 == "http-request") $0 = $0 "." mark; last = last $0 "\n"; next }
+            # Rules are what they were; what they ask is before them.
+            if ($1 == "acl" && name ~ /^backend / && !(name in begun)) { begun[name]; printf "%s", head[name] }
             print
             if ($1 == "bind" && !(name in begun)) { begun[name]; printf "%s", head[name] }
         }
