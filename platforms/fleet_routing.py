@@ -64,28 +64,10 @@ def route_fleet(args: RoutingArgs, child: pulumi.ResourceOptions) -> None:
             edge_id=side.edge.container_id,
             containers=[side.edge.resource, *side.resources],
             down=side.machine.host.down,
-            machine=side.machine.resource,
+            # What is down is not asked to undo anything either: it is forgotten with all that is on it.
+            machine=side.machine.resource or (side.component if side.machine.host.down else None),
         )
-    FleetRouting(
-        "routing",
-        FleetRoutingArgs(hosts=hosts, network_prefix=args.plan.naming.prefix),
-        pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(transformations=[_left_alone(args.sides)])),
-    )
-
-
-def _left_alone(sides: Mapping[str, HostSide]) -> pulumi.ResourceTransformation:
-    """Steps of a host that is down are not undone when they leave the program."""
-    down = tuple(f"{name}-" for name, side in sides.items() if side.machine.host.down)
-
-    def transform(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
-        # No host's name is another's with a step behind it: steps have no hyphen.
-        host = f"{args.name.rpartition('-')[0]}-"
-        if not args.type_.startswith("command:") or host not in down:
-            return None
-        opts = pulumi.ResourceOptions.merge(args.opts, pulumi.ResourceOptions(retain_on_delete=True))
-        return pulumi.ResourceTransformationResult(args.props, opts)
-
-    return transform
+    FleetRouting("routing", FleetRoutingArgs(hosts=hosts, network_prefix=args.plan.naming.prefix), child)
 
 
 def _config(

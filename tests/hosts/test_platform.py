@@ -54,6 +54,7 @@ class Project:
         self.names: list[str] = list(NAMES)
         self.capacity: dict[str, Any] = {}
         self.memory = "8GiB"
+        self.edge: dict[str, Any] = {}
         self.services: dict[str, Any] = {
             "web": app("1", routes=["web.{domain}"], uses=["api"], replicas=2),
             "api": app("1", routes=[], uses=["session"], place="host2"),
@@ -76,7 +77,8 @@ class Project:
         output, _ = (process := self.start()).communicate(timeout=180)
         return Run(process.returncode, output, 0)
 
-    def start(self) -> subprocess.Popen[str]:
+    def write(self) -> None:
+        """The files of the project as they are meant now."""
         servers = [
             {
                 "name": n,
@@ -92,12 +94,16 @@ class Project:
             "domain": "example.test",
             "capacity": {"existing": servers, **self.capacity},
             "access": {"ssh": ["10.0.0.0/8"]},
+            "edge": self.edge,
         }
         file = self.root / "Pulumi.t.yaml"
         kept: dict[str, Any] = yaml.safe_load(file.read_text()) if file.exists() else {}
         kept["config"] = {f"quayside:{key}": value for key, value in config.items()}
         file.write_text(yaml.safe_dump(kept))
         (self.root / "services.yaml").write_text(yaml.safe_dump({"services": self.services}))
+
+    def start(self) -> subprocess.Popen[str]:
+        self.write()
         return subprocess.Popen(
             [sys.executable, "-m", "rehearsal", "t", "--apply"],
             cwd=self.root,
