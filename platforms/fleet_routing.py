@@ -64,7 +64,7 @@ def route_fleet(args: RoutingArgs, child: pulumi.ResourceOptions) -> FleetRoutin
     return FleetRouting(
         "routing",
         FleetRoutingArgs(hosts=_routed(args), network_prefix=args.plan.naming.prefix),
-        _options(child, args.sides),
+        child,
     )
 
 
@@ -93,12 +93,8 @@ def route_burst(
             ready=ready,
             network_prefix=args.plan.naming.prefix,
         ),
-        _options(child, {**permanent.sides, **args.sides}),
+        child,
     )
-
-
-def _options(child: pulumi.ResourceOptions, sides: Mapping[str, HostSide]) -> pulumi.ResourceOptions:
-    return pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(transformations=[_left_alone(sides)]))
 
 
 def _routed(args: RoutingArgs) -> Mapping[str, HostRoutingArgs]:
@@ -124,23 +120,9 @@ def _host_routing(side: HostSide) -> HostRoutingArgs:
         edge_id=side.edge.container_id,
         containers=[],
         down=side.machine.host.down,
-        machine=side.machine.resource,
+        # What is down is not asked to undo anything either: it is forgotten with all that is on it.
+        machine=side.machine.resource or (side.component if side.machine.host.down else None),
     )
-
-
-def _left_alone(sides: Mapping[str, HostSide]) -> pulumi.ResourceTransformation:
-    """Steps of a host that is down are not undone when they leave the program."""
-    down = tuple(f"{name}-" for name, side in sides.items() if side.machine.host.down)
-
-    def transform(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
-        # No host's name is another's with a step behind it: steps have no hyphen.
-        host = f"{args.name.rpartition('-')[0]}-"
-        if not args.type_.startswith("command:") or host not in down:
-            return None
-        opts = pulumi.ResourceOptions.merge(args.opts, pulumi.ResourceOptions(retain_on_delete=True))
-        return pulumi.ResourceTransformationResult(args.props, opts)
-
-    return transform
 
 
 def _config(

@@ -52,8 +52,10 @@ class Machine:
             # A rebuilt machine is empty. `replace_with` is for CLIs before 3.260 (facts.md).
             opts.deleted_with, opts.replace_with = opts.deleted_with or self.resource, [self.resource]
         if self.host.down:
-            # No call goes there, now or when it leaves the program.
-            opts.ignore_changes, opts.retain_on_delete, opts.protect = ["*"], True, None
+            # No call goes there, now or when it leaves the program with what it is part of. Retained, it would be left
+            # behind for good when the host is back and it is replaced: the engine goes by what the state says.
+            opts.ignore_changes, opts.protect = ["*"], None
+            opts.deleted_with = self.resource or opts.parent
         return pulumi.ResourceTransformationResult(args.props, opts)
 
 

@@ -80,10 +80,12 @@ def engine_state(stack: str, root: Path) -> StateFile | None:
 @contextlib.contextmanager
 def _run(config: StackConfig, progress: Progress) -> Generator[_Run]:
     run = _Run(Work(config, progress))
-    try:
-        yield run
-    finally:
-        run.work.hosts.close()
+    # As the engine's plugins: a command, or a key that ssh is given, may be named by a path in the project.
+    with contextlib.chdir(config.root):
+        try:
+            yield run
+        finally:
+            run.work.hosts.close()
 
 
 class _Run:
@@ -158,6 +160,8 @@ class _Run:
     def _handle(self, found: Registration) -> Outcome:
         """Carry out one registration; called from many threads at once."""
         work = self.work
+        with work.guard:
+            work.declared.add(found.urn)
         if not found.custom:
             return Outcome("", {})
         with work.guard:
@@ -212,7 +216,8 @@ class _Run:
         if old.protect:
             raise StepError(f"is protected, and would be replaced: {', '.join(reasons)} changed")
         if delete_first:
-            removal.delete(self.work, old)
+            if not removal.is_left(self.work, old):
+                removal.delete(self.work, old)
             with self.work.state.change():
                 self.work.state.live.pop(found.urn, None)
         entry, adopted = self._create(provider, step, found, draft, None if delete_first else old)

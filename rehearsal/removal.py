@@ -29,16 +29,20 @@ def delete(work: Work, entry: Entry) -> None:
     work.providers[entry.type].delete(step, entry)
 
 
+def is_left(work: Work, entry: Entry) -> bool:
+    """Whether it is forgotten without a call, by what the last run said of it: also where it is replaced."""
+    return entry.retain or (entry.deleted_with != "" and entry.deleted_with not in work.declared)
+
+
 def delete_all(work: Work, victims: Sequence[Entry]) -> None:
     """Delete in parallel what nothing else among the victims needs, then what is free after that, and so on."""
     remaining = list(victims)
-    going = {entry.urn for entry in victims}
     failed: list[Entry] = []
 
     def attempt(entry: Entry) -> bool:
         started = time.monotonic()
         try:
-            if not entry.retain and entry.deleted_with not in going:
+            if not is_left(work, entry):
                 with work.slot(entry.type, entry.host):
                     delete(work, entry)
         except Exception as error:

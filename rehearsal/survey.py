@@ -58,12 +58,12 @@ def hosts_of_plan(work: Work, report: Report) -> set[str]:
         host = hosts.get(provider_of(found))
         if host is not None and "*" not in found.ignore_changes:
             wanted.add(host)
+    declared = {found.urn for found in report.registrations}
     former = [entry for urn, entry in work.state.live.items() if urn not in planned]
-    going = {entry.urn for entry in former} - {found.urn for found in report.registrations}
     wanted |= {
         entry.host
         for entry in [*former, *work.state.pending]
-        if entry.type in DOCKER_TYPES and entry.deleted_with not in going
+        if entry.type in DOCKER_TYPES and (not entry.deleted_with or entry.deleted_with in declared)
     }
     return wanted | {intent.host for intent in work.state.intents.values() if intent.type in DOCKER_TYPES}
 

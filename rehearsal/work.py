@@ -53,6 +53,8 @@ class Work:
         self.guard = threading.Lock()
         self.labels = {docker.STACK_LABEL: f"{config.project}/{config.stack}"}
         self.state = StateFile(config.project, config.stack, state_path(config.root, config.stack))
+        self.declared: set[str] = set()
+        """What the program has in this run, components as well: nothing is deleted with these."""
         self.looked: set[str] = set()
         """The engines that answered the survey."""
         self.stopped: set[tuple[str, str]] = set()

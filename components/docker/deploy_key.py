@@ -20,6 +20,8 @@ checkout. A relative socket is also shorter than the 104 bytes that a path of on
 
 USER_DATA_LIMIT = 32 * 1024
 """Bytes that Hetzner takes; DigitalOcean takes twice as many."""
+_OPENSSH = "-----BEGIN OPENSSH PRIVATE KEY-----"
+"""What a key begins with that was made; an invented one is of no format that OpenSSH reads."""
 _HOST_KEY_ROOM = 1024
 """Bytes that the host key adds to a cloud-init document; an Ed25519 key is about 400 in OpenSSH's format."""
 
@@ -37,8 +39,9 @@ class DeployKey(pulumi.ComponentResource):
     before the program, with the environment of whoever started Pulumi, so that the program has no way to name one to
     them; and whoever holds its socket could use it. So the key is a file, 0600 in a folder of 0700. The program itself
     lays it there, not a Command: what a Command once did is not done again on another machine, and each run of a CI is
-    another machine. It is written by updates only: a preview, or a rehearsal with its invented keys, leaves the file
-    alone. No command line, environment or unencrypted state has the key in it.
+    another machine. Previews lay it down, too, since one that refreshes asks the hosts; but a rehearsal does not, whose
+    keys are invented. `pulumi refresh` and `destroy` run the program only with `--run-program`. No command line,
+    environment or unencrypted state has the key in it.
     """
 
     public_key: pulumi.Output[str]
@@ -60,7 +63,7 @@ class DeployKey(pulumi.ComponentResource):
 
 
 def _laid_down(file: Path, private_key: str) -> str:
-    if not pulumi.runtime.is_dry_run():
+    if not pulumi.runtime.is_dry_run() or private_key.startswith(_OPENSSH):
         write_private(file, private_key)
     return str(file)
 

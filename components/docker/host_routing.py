@@ -33,7 +33,8 @@ class HostRoutingArgs:
     down: bool = False
     """Known to be dead: its steps stay in the program as they are, no call goes to it, and nobody waits for it."""
     machine: pulumi.Resource | None = None
-    """The machine, where the program makes it: what goes with it needs no undoing."""
+    """The machine, where the program makes it, or what stands for one that is down: what goes with it needs no
+    undoing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

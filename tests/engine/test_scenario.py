@@ -13,7 +13,7 @@ import subprocess
 import sys
 import urllib.request
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,10 @@ import yaml
 import rehearsal
 from rehearsal.config import read_stack
 from rehearsal.secrets import set_secret
+from tests.engine.cli import REPOSITORY, Pulumi, phases, rehearsed_steps
 
-REPOSITORY = Path(__file__).parents[2]
 STACK = "engine"
 IMAGES = ("haproxy:3.2-alpine", "python:3.13-alpine", "redis:7-alpine")
-COMMAND = "command:local:Command"
 PASSPHRASE = "correct horse"
 SECRET = "a-token-nobody-may-see"
 
@@ -153,97 +152,6 @@ class Project:
                 subprocess.run(["docker", *removal, name], capture_output=True, check=False)
 
 
-class Pulumi:
-    """The CLI on one project, with a file backend beside it."""
-
-    def __init__(self, project: Project) -> None:
-        self.project = project
-        backend = project.root / ".state"
-        backend.mkdir()
-        self.env = {
-            **os.environ,
-            "PULUMI_BACKEND_URL": f"file://{backend}",
-            "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
-            "PULUMI_DEBUG_COMMANDS": "true",
-            "PYTHONPATH": str(REPOSITORY),
-            "NO_COLOR": "1",
-        }
-        self.log: list[dict[str, Any]] = []
-        self.run("stack", "init", STACK)
-        self.run("config", "set", "--secret", "--path", "quayside:secrets.token", stdin=SECRET)
-
-    def run(self, *arguments: str, stdin: str = "", fails: bool = False) -> str:
-        chosen = () if arguments[0] == "stack" else ("--stack", STACK)
-        done = subprocess.run(
-            ["pulumi", *arguments, "--non-interactive", *chosen],
-            cwd=self.project.root,
-            env=self.env,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        said = done.stdout + done.stderr
-        assert (done.returncode != 0) == fails, said
-        assert SECRET not in said
-        return said
-
-    def _logged(self, *arguments: str, fails: bool = False) -> str:
-        log = self.project.root / "events.json"
-        log.unlink(missing_ok=True)
-        said = self.run(*arguments, "--yes", "--skip-preview", "--event-log", str(log), fails=fails)
-        text = log.read_text()
-        assert SECRET not in text
-        self.log = [json.loads(line) for line in text.splitlines()]
-        return said
-
-    def up(self, *, fails: bool = False) -> str:
-        return self._logged("up", fails=fails)
-
-    def refresh(self) -> None:
-        self._logged("refresh")
-
-    def changed(self) -> list[tuple[str, str, list[str]]]:
-        """What the last run changed, and the inputs that were the reason."""
-        return [(m["op"], _name(m["urn"]), m.get("diffs") or []) for m in self._done() if m["op"] != "same"]
-
-    def steps(self) -> list[tuple[str, str]]:
-        """The last run's steps, in the order in which they ended."""
-        kinds = {"create": "created", "create-replacement": "created", "update": "updated",
-                 "delete": "deleted", "delete-replaced": "deleted"}  # fmt: skip
-        return [step for m in self._done() if (step := _step(kinds.get(m["op"]), m["type"], _name(m["urn"])))]
-
-    def _done(self) -> list[dict[str, Any]]:
-        return [event["resOutputsEvent"]["metadata"] for event in self.log if "resOutputsEvent" in event]
-
-
-def _name(urn: str) -> str:
-    return urn.rpartition("::")[2]
-
-
-def _step(kind: str | None, type_: str, name: str) -> tuple[str, str] | None:
-    if kind is None or type_.startswith(("quayside:", "pulumi:")):
-        return None
-    return ("run" if type_ == COMMAND and kind != "deleted" else kind), name
-
-
-def rehearsed_steps(events: Sequence[rehearsal.Event]) -> list[tuple[str, str]]:
-    kinds = {"create": "created", "replace": "created", "update": "updated", "delete": "deleted", "run": "run"}
-    return [step for event in events if (step := _step(kinds.get(event.kind), event.type, event.name))]
-
-
-def phases(steps: Sequence[tuple[str, str]]) -> list[tuple[str, list[str]]]:
-    """Steps of one kind in a row run in parallel, in no order of their own."""
-    found: list[tuple[str, list[str]]] = []
-    for kind, name in steps:
-        if not found or found[-1][0] != kind:
-            found.append((kind, []))
-        found[-1][1].append(name)
-    return [(kind, sorted(names)) for kind, names in found]
-
-
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("", 0))  # as Docker publishes: a port whose old connections linger on any address is taken
@@ -259,7 +167,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 @pytest.fixture(scope="module")
 def pulumi(project: Project) -> Pulumi:
-    return Pulumi(project)
+    return cli(project)
+
+
+def cli(project: Project) -> Pulumi:
+    return Pulumi(project.root, STACK, PASSPHRASE, secrets={"token": SECRET})
 
 
 def test_a_first_up_serves(project: Project, pulumi: Pulumi) -> None:
@@ -403,7 +315,7 @@ def test_pulumi_takes_over_a_volume_that_the_rehearsal_kept(tmp_path: Path, monk
         rehearsal.apply(STACK, project.root, progress=lambda _event: None)
         rehearsal.destroy(STACK, project.root, volumes=False, progress=lambda _event: None)
         (kept,) = project.everything()
-        pulumi = Pulumi(project)
+        pulumi = cli(project)
         pulumi.up()
         assert kept in project.docker("volume", "ls", "-q")
         pulumi.refresh()

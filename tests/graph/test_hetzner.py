@@ -384,7 +384,9 @@ def test_a_host_that_is_down_is_left_alone_whatever_else_changes(fleet: Any) -> 
         assert len(asked) > 5
         for found in asked:
             assert found["ignoreChanges"] == ["*"], found["name"]
-            assert found["retainOnDelete"], found["name"]
+            # With its server, or with what it is part of; retained, it would stay behind when it is replaced later.
+            assert found["deletedWith"], found["name"]
+            assert not found["retainOnDelete"], found["name"]
             assert not found["protect"]
         dead = {found["urn"] for found in asked}
         for found in after.by_urn.values():
@@ -409,7 +411,7 @@ def test_a_service_whose_data_is_on_a_host_that_is_down_is_unavailable_and_the_r
         kept = after.of(kind)[name]
         assert kept["urn"] == before.of(kind)[name]["urn"]
         assert kept["ignoreChanges"] == ["*"]
-        assert kept["retainOnDelete"]
+        assert kept["deletedWith"]
     if service == "disk":
         assert after.of(COMMAND)["disk"]["ignoreChanges"] == ["*"]
         assert after.of("hcloud:index/volume:Volume")["disk"]["protect"]

@@ -70,7 +70,7 @@ wait
 _SSHD = """\
 ListenAddress {address}
 HostKey /run/sshd/host_key
-AuthorizedKeysFile /run/sshd/authorized_keys
+AuthorizedKeysFile /run/sshd/authorized_keys .ssh/authorized_keys
 PidFile none
 StrictModes no
 UsePAM no

@@ -57,6 +57,7 @@ class Project:
         self.rented: set[str] = set()
         self.more: dict[str, Any] = {}
         self.memory = "8GiB"
+        self.edge: dict[str, Any] = {}
         self.services: dict[str, Any] = {
             "web": app("1", routes=["web.{domain}"], uses=["api"], replicas=2),
             "api": app("1", routes=[], uses=["session"], place="host2"),
@@ -79,7 +80,8 @@ class Project:
         output, _ = (process := self.start()).communicate(timeout=180)
         return Run(process.returncode, output, 0)
 
-    def start(self) -> subprocess.Popen[str]:
+    def write(self) -> None:
+        """The files of the project as they are meant now."""
         servers = [
             {
                 "name": n,
@@ -96,6 +98,7 @@ class Project:
             "domain": "example.test",
             "capacity": {"existing": servers, **self.capacity},
             "access": {"ssh": ["10.0.0.0/8"]},
+            "edge": self.edge,
             **self.more,
         }
         file = self.root / "Pulumi.t.yaml"
@@ -103,6 +106,9 @@ class Project:
         kept["config"] = {f"quayside:{key}": value for key, value in config.items()}
         file.write_text(yaml.safe_dump(kept))
         (self.root / "services.yaml").write_text(yaml.safe_dump({"services": self.services}))
+
+    def start(self) -> subprocess.Popen[str]:
+        self.write()
         return subprocess.Popen(
             [sys.executable, "-m", "rehearsal", "t", "--apply"],
             cwd=self.root,
