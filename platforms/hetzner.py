@@ -15,6 +15,7 @@ from components.docker.edge import Edge, EdgeArgs
 from components.docker.host_room import HostRoom, HostRoomArgs
 from components.docker.network import Network, NetworkArgs
 from components.docker.prepared_host import PreparedHost, PreparedHostArgs
+from components.docker.registry import Registry, RegistryArgs
 from components.docker.service import Service, ServiceArgs
 from components.docker.stateful_service import StatefulService, StatefulServiceArgs
 from planning.hosts import tables
@@ -30,6 +31,8 @@ from planning.hosts.security import BALANCER, Addresses, admitted, security, who
 from planning.hosts.site import edge_tls, https, issued_names, managed_tls
 from planning.names import EDGE
 from planning.plan import ServicePlan
+from planning.registry import NAME as REGISTRY
+from planning.registry import RegistryPlan, is_pulled_here
 from platforms.fleet_routing import HostSide, RoutingArgs, route_fleet
 from platforms.machines import Machine, mesh_rules, rules_of, script
 from settings.load import Loaded
@@ -79,6 +82,9 @@ class Fleet(pulumi.ComponentResource):
         self._prepared = {name: self._prepare(machine) for name, machine in self.machines.items()}
         self._rooms = {name: self._make_room(machine) for name, machine in self.machines.items()}
         self._sides = {name: self._make_edge(machine) for name, machine in self.machines.items()}
+        self._pulls: Mapping[str, Sequence[pulumi.Resource]] = {
+            name: self._make_registry(name, planned.registry) for name in self._sides if planned.registry is not None
+        }
         self._make_services()
         route_fleet(
             RoutingArgs(
@@ -220,6 +226,24 @@ class Fleet(pulumi.ComponentResource):
         )
         return HostSide(machine=machine, component=component, edge=edge, containers={}, ids={}, resources=[])
 
+    def _make_registry(self, name: str, plan: RegistryPlan) -> Sequence[pulumi.Resource]:
+        """What images of a host's own registry wait for."""
+        side, secrets = self._sides[name], self._loaded.secrets
+        made = Registry(
+            f"{name}-{REGISTRY}",
+            RegistryArgs(
+                plan=plan,
+                naming=self._plan.naming,
+                host=name,
+                connection=side.machine.connection,
+                access_key=secrets[plan.access_key],
+                secret_key=secrets[plan.secret_key],
+                down=side.machine.host.down,
+            ),
+            pulumi.ResourceOptions(parent=side.component),
+        )
+        return [made.ready]
+
     def _make_services(self) -> None:
         """In the order of creation, on every host that has a part of the service."""
         made: dict[str, dict[str, Sequence[pulumi.Resource]]] = {}
@@ -277,11 +301,18 @@ class Fleet(pulumi.ComponentResource):
                 child,
             ).network_name
         secrets = {env: self._loaded.secrets[key] for env, key in service.settings.secrets.items()}
+        pulls = self._pulls.get(host, ()) if is_pulled_here(service.settings) else ()
         if not service.stateful:
             return Service(
                 name,
                 ServiceArgs(
-                    service=service, naming=naming, network=network, secrets=secrets, after=after, prefix=prefix
+                    service=service,
+                    naming=naming,
+                    network=network,
+                    secrets=secrets,
+                    after=after,
+                    pulls=pulls,
+                    prefix=prefix,
                 ),
                 child,
             )
@@ -303,6 +334,7 @@ class Fleet(pulumi.ComponentResource):
                 network=network,
                 secrets=secrets,
                 after=after,
+                pulls=pulls,
                 prefix=prefix,
                 device=device,
                 ports=ports if service.settings.network != "host" else (),

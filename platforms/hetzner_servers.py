@@ -22,8 +22,8 @@ from planning.hosts.edge import HEALTH_PATH
 from planning.hosts.model import Fleet, FleetSecurity
 from planning.hosts.refusals import PRIVATE_RANGE
 from planning.hosts.security import HEALTH_PORT, admitted
-from planning.names import Naming
 from planning.hosts.site import edge_tls, managed_tls
+from planning.names import Naming
 from platforms.machines import Machine, cloud_config, rules_of
 from settings.capacity import HostCapacity
 from settings.stack import Stack

@@ -10,6 +10,7 @@ from planning.hosts.model import Fleet, Host, Placement
 from planning.hosts.security import HEALTH_PORT, MESH_PORT
 from planning.names import Naming
 from planning.plan import RESERVED_PORTS, Reach, ServicePlan, Slot, decide
+from planning.registry import RegistryPlan
 from planning.routes import Route
 from planning.subnets import Subnet
 from settings.problems import Problem
@@ -59,6 +60,8 @@ class FleetPlan:
     reach: Sequence[Reach]
     passages: Sequence[Passage]
     """Between hosts that are not down, sorted."""
+    registry: RegistryPlan | None = None
+    """What runs on every host, burst hosts among them; None: the stack has none."""
 
     def slots(self, service: str, host: str) -> Sequence[Slot]:
         """A service's slots on a host that is not down, as they are balanced."""
@@ -116,6 +119,7 @@ def plan_hosts(
         routes=decided.routes,
         reach=decided.reach,
         passages=sorted(_passages(hosts, placement)),
+        registry=decided.registry,
     )
 
 

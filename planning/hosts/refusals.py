@@ -44,7 +44,7 @@ def _only(fleet: Fleet, group: str | None) -> Host | None:
 
 
 def refusals(stack: Stack, fleet: Fleet) -> list[Problem]:
-    return [*_machines(stack, fleet), *_registry(stack), *_visitors(stack, fleet), *_services(stack)]
+    return [*_machines(stack, fleet), *_visitors(stack, fleet), *_services(stack)]
 
 
 def _machines(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
@@ -97,15 +97,6 @@ def _image(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
             f"{CAPACITY}/image",
             f"{image} is an image of one architecture, and hosts are {told}",
             "make hosts of one architecture alone, or name one of Hetzner's own images, such as debian-12",
-        )
-
-
-def _registry(stack: Stack) -> Iterator[Problem]:
-    if stack.registry is not None and stack.registry.local is not None:
-        yield Problem(
-            "quayside:registry/local",
-            "is not built yet: no host runs a registry of its own",
-            "remove it, and name registries to log in to under quayside:registries",
         )
 
 
