@@ -19,7 +19,7 @@ from planning.registry import NAME, RegistryPlan
 _MIB = 1024**2
 _PORT = 5000
 _CONFIG = "/tmp/config.yml"  # noqa: S108  # in a file system of its own
-_WAIT = 60
+_WAIT = 30
 """Seconds that it may take until it reads the bucket."""
 
 

@@ -23,7 +23,12 @@ IMAGE = "docker:index/remoteImage:RemoteImage"
 NETWORK = "docker:index/network:Network"
 PROVIDER = "pulumi:providers:docker"
 HERE = f"localhost:5000/acme/web{DIGEST}"
-KEYS = {"bucket_id": "AKIAEXAMPLE7QX", "bucket_secret": "wJalrXUtnFEMI-a-secret", "hub": "dckr_pat_a-secret"}
+KEYS = {
+    "bucket_id": "AKIAEXAMPLE7QX",
+    "bucket_secret": "wJalrXUtnFEMI-a-secret",
+    "hub": "dckr_pat_a-secret",
+    "other": "ghp_another",
+}
 LOCAL: dict[str, Any] = {
     "bucket": "images",
     "endpoint": "fsn1.your-objectstorage.com",
@@ -40,7 +45,10 @@ def rehearsed(root: Path, change: Change | None = None) -> Report:
     services, config = copy.deepcopy(SERVICES), copy.deepcopy(CONFIG)
     config["registry"] = {"local": dict(LOCAL)}
     config["burst"] = {"services": ["web"], "droplets": 1, "size": "s-4vcpu-8gb", "region": "fra1"}
-    config["registries"] = {"docker.io": {"username": "acme", "password": "hub"}}
+    config["registries"] = {
+        "docker.io": {"username": "acme", "password": "hub"},
+        "ghcr.io": {"username": "robot", "password": "other"},
+    }
     services["web"]["image"] = HERE
     services["web"]["files"] = {"/etc/web/web.conf": {"content": "a"}}
     services["db"]["image"] = f"localhost:5000/acme/redis{DIGEST}"
@@ -187,9 +195,12 @@ def test_every_hosts_engine_logs_in_to_registries_by_a_secret(fleet: Fleet, host
     shown = fleet.of(PROVIDER)[host]
     assert shown["inputs"]["registryAuth"] == SHOWN_SECRET
     (given,) = [found.inputs for found in fleet.report.registrations if found.urn == shown["urn"]]
-    assert json.loads(revealed(given["registryAuth"])) == [
-        {"address": "docker.io", "username": "acme", "password": KEYS["hub"]}
-    ]
+    logins = {login.pop("address"): login for login in json.loads(revealed(given["registryAuth"]))}
+    assert logins["ghcr.io"] == {"username": "robot", "password": KEYS["other"]}
+    # `redis` is `registry-1.docker.io/library/redis` to the provider, which compares no more than this.
+    for address in ("docker.io", "registry-1.docker.io", "index.docker.io"):
+        assert logins[address] == {"username": "acme", "password": KEYS["hub"]}
+    assert len(logins) == 4
 
 
 # --- what cannot be --------------------------------------------------------------------------------------------------
