@@ -11,6 +11,7 @@ import pulumi
 from components.dns import Dns, DnsArgs
 from components.docker.connection import Connection, ConnectionArgs, Engine, EngineArgs, Login
 from components.docker.deploy_key import DeployKey, DeployKeyArgs
+from components.docker.door import Door, DoorArgs
 from components.docker.edge import Edge, EdgeArgs
 from components.docker.host_room import HostRoom, HostRoomArgs
 from components.docker.network import Network, NetworkArgs
@@ -19,6 +20,7 @@ from components.docker.registry import Registry, RegistryArgs
 from components.docker.service import Service, ServiceArgs
 from components.docker.stateful_service import StatefulService, StatefulServiceArgs
 from planning.hosts import tables
+from planning.hosts.door import has_door
 from planning.hosts.edge import HostConfig
 from planning.hosts.fleet import fleet
 from planning.hosts.model import Fleet as Hosts
@@ -303,6 +305,10 @@ class Fleet(pulumi.ComponentResource):
         secrets = {env: self._loaded.secrets[key] for env, key in service.settings.secrets.items()}
         pulls = self._pulls.get(host, ()) if is_pulled_here(service.settings) else ()
         if not service.stateful:
+            if has_door(service.settings) and network is not None:
+                image = self._stack.edge.image
+                args = DoorArgs(service=service, naming=naming, network=network, image=image)
+                Door(f"{name}_door", args, child)
             return Service(
                 name,
                 ServiceArgs(
@@ -313,6 +319,7 @@ class Fleet(pulumi.ComponentResource):
                     after=after,
                     pulls=pulls,
                     prefix=prefix,
+                    alias=service.name if has_door(service.settings) else None,
                 ),
                 child,
             )

@@ -29,7 +29,8 @@ def check(stack: Stack, services: Mapping[str, Service], cloud: str) -> Iterator
         fix = f"remove it; to pull from the bucket, run a registry on {LOCAL_REGISTRY} yourself (docs/hosts.md)"
         yield Problem(AT, "is for fleets of hosts, and this stack is local", fix)
     elif local is not None and cloud == "aws":
-        yield Problem(AT, "is for fleets of hosts", "remove it; on aws name the images under registry/repositories")
+        fix = "remove it, and name the images under registry/repositories: ECR is in every region, as the bucket would be"
+        yield Problem(AT, "is for fleets of hosts: instances run no registry of their own yet", fix)
     elif local is not None:
         yield from _settings(local)
         yield from _beside(stack, services)

@@ -26,6 +26,8 @@ class ServiceArgs:
     """What its images cannot be pulled without: the registry of its host."""
     prefix: str = ""
     """Before the names of resources: on a fleet, the host's."""
+    alias: str | None = None
+    """Name by which a door in the service's network finds its replicas."""
 
 
 class Service(pulumi.ComponentResource):
@@ -51,6 +53,7 @@ class Service(pulumi.ComponentResource):
                     secrets=args.secrets,
                     files=files.get(slot.image, {}),
                     prefix=args.prefix,
+                    alias=args.alias,
                     labels={
                         **args.naming.labels(args.service.name, "canary" if slot.canary else "service", slot.name),
                         LABEL_URLS: " ".join(args.service.urls),

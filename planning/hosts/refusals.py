@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from planning.clouds import BALANCER_TYPES, LOCATIONS, REGIONS
+from planning.hosts.door import has_door
 from planning.hosts.fleet import BURST, CAPACITY, HOSTS
 from planning.hosts.model import Fleet, Host
 from planning.hosts.site import MOST_NAMES, https, issued_names
@@ -133,9 +134,20 @@ def _visitors(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
 
 def _services(stack: Stack) -> Iterator[Problem]:
     for name, service in sorted(stack.services.items()):
-        if service.ports and service.network != "host" and service.volume is None:
+        if not has_door(service):
+            continue
+        for number, port in enumerate(service.ports):
+            if port.protocol == "udp":
+                yield Problem(
+                    f"services/{name}/ports/{number}/protocol",
+                    "cannot be udp for a service without volume on a network of its own: a release has two containers "
+                    "at once, and only TCP is handed from one to the other",
+                    "set network: host, where the process itself takes the port; or a volume, with which it is "
+                    "stop-first",
+                )
+        if service.canary is not None:
             yield Problem(
                 f"services/{name}/ports",
-                "is not built yet for a service without volume on a network of its own: a release has two at once",
-                "set network: host, or give it a route; a service with a volume may have ports",
+                "cannot be combined with canary, whose share only the edge can keep",
+                "remove one of the two",
             )

@@ -192,7 +192,8 @@ def test_hosts_pull_through_their_own_registry_and_nobody_else_reaches_it(
         layers = [key for key in bucket.served if key.startswith("GET") and "/blobs/" in key]
         for name in NAMES:
             host = fleet[name]
-            assert image in host.docker("ps", "--format", "{{.Image}}")
+            (web,) = host.docker("ps", "-q", "--filter", "label=dev.quayside.service=web").split()
+            assert host.docker("inspect", "-f", "{{.Config.Image}}", web) == image
             assert fleet.scan(host.address, [80, 5000]) == [80]
             assert SECRET not in host.ssh("ps axeww -o args | grep -v 'ps axeww'"), "root sees all environments"
         assert len(layers) >= 2 * 3, "manifest, configuration and layer, for each host"
