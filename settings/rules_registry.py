@@ -29,7 +29,7 @@ def check(stack: Stack, services: Mapping[str, Service], cloud: str) -> Iterator
         fix = f"remove it; to pull from the bucket, run a registry on {LOCAL_REGISTRY} yourself (docs/hosts.md)"
         yield Problem(AT, "is for fleets of hosts, and this stack is local", fix)
     elif local is not None and cloud == "aws":
-        fix = "remove it, and name the images under registry/repositories: ECR is in every region, as the bucket would be"
+        fix = "remove it, and name the images under registry/repositories: ECR has no server to keep alive either"
         yield Problem(AT, "is for fleets of hosts: instances run no registry of their own yet", fix)
     elif local is not None:
         yield from _settings(local)
