@@ -229,8 +229,10 @@ class Fleet(pulumi.ComponentResource):
         return HostSide(machine=machine, component=component, edge=edge, containers={}, ids={}, resources=[])
 
     def _make_registry(self, name: str, plan: RegistryPlan) -> Sequence[pulumi.Resource]:
-        """What images of a host's own registry wait for."""
-        side, secrets = self._sides[name], self._loaded.secrets
+        """What images of a host's own registry wait for. A host that is down forgets its own, as it does services."""
+        side, secrets, anchor = self._sides[name], self._loaded.secrets, self._rooms[name].placed
+        if anchor is None:
+            return []
         made = Registry(
             f"{name}-{REGISTRY}",
             RegistryArgs(
@@ -240,9 +242,8 @@ class Fleet(pulumi.ComponentResource):
                 connection=side.machine.connection,
                 access_key=secrets[plan.access_key],
                 secret_key=secrets[plan.secret_key],
-                down=side.machine.host.down,
             ),
-            pulumi.ResourceOptions(parent=side.component),
+            pulumi.ResourceOptions(parent=side.component, transformations=list(side.machine.placed(anchor))),
         )
         return [made.ready]
 

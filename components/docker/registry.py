@@ -32,8 +32,6 @@ class RegistryArgs:
     access_key: pulumi.Input[str]
     secret_key: pulumi.Input[str]
     """Both are made secrets whatever they are."""
-    down: bool = False
-    """Known to be dead: nobody waits for it to become healthy."""
 
 
 class Registry(pulumi.ComponentResource):
@@ -100,7 +98,7 @@ class Registry(pulumi.ComponentResource):
         )
         self.ready = command.local.Command(
             name,
-            create="true" if args.down else 'exec sh -c "$QUAYSIDE_REACH" reach "$QUAYSIDE_READY"',
+            create='exec sh -c "$QUAYSIDE_REACH" reach "$QUAYSIDE_READY"',
             interpreter=["/bin/sh", "-c"],
             environment={
                 "QUAYSIDE_HOST": args.host,

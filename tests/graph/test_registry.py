@@ -143,7 +143,7 @@ def test_images_of_it_are_pulled_when_it_reads_its_bucket_and_others_do_not_wait
 def test_it_waits_for_nothing_but_the_host(fleet: Fleet) -> None:
     names = {urn: found["name"] for urn, found in fleet.by_urn.items()}
     made = fleet.of(CONTAINER)["host1-registry"]
-    assert {names[urn] for urn in made["dependencies"]} == {"host1-registry"}  # its network
+    assert {names[urn] for urn in made["dependencies"]} <= {"host1-registry", "host1-placed"}  # its network
     assert {names[urn] for urn in fleet.of(COMMAND)["host1-registry"]["dependencies"]} >= {"host1-registry"}
 
 
@@ -175,16 +175,15 @@ def total(row: dict[str, Any]) -> int:
     return sum(int(str(row[key]).split()[0]) for key in ("used", "surge", "free"))
 
 
-def test_a_dead_host_is_not_asked(tmp_path: Path) -> None:
+def test_a_host_that_is_down_forgets_its_own_without_a_call(fleet: Fleet, tmp_path: Path) -> None:
     def down(_services: Any, config: dict[str, Any]) -> None:
         config["capacity"]["down"] = ["host2"]
 
     made = Fleet(rehearsed(tmp_path / "p", down))
-    step = made.of(COMMAND)["host2-registry"]
-    assert step["inputs"]["create"] == "true"
-    assert step["ignoreChanges"] == made.of(CONTAINER)["host2-registry"]["ignoreChanges"] == ["*"]
-    asked = {urn for host in ("host1", "host3", "box") for found in made.on(host) for urn in found["dependencies"]}
-    assert step["urn"] not in asked
+    assert "host2-registry" not in {*made.of(CONTAINER), *made.of(COMMAND), *made.of(NETWORK)}
+    anchor = fleet.of(COMMAND)["host2-placed"]["urn"]
+    for type_ in (CONTAINER, COMMAND, NETWORK):
+        assert fleet.of(type_)["host2-registry"]["deletedWith"] == anchor
 
 
 # --- logins at other registries --------------------------------------------------------------------------------------
