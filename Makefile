@@ -40,8 +40,9 @@ check: setup ## Check style, types, and that the schemas are current
 		stale = [str(f) for f, text in s.outputs().items() if not f.is_file() or f.read_text() != text]; \
 		sys.exit("not current, run `make schema`: " + ", ".join(stale) if stale else 0)'
 
-bench: setup ## Rehearse up to 1,000 services; release under load, and count what fails
+bench: setup ## Rehearse up to 1,000 services and 20 hosts; release under load, and count what fails
 	@$(PYTHON) -m tests.bench_scale
+	@$(PYTHON) -m tests.bench_fleet
 	@$(PYTHON) -m tests.bench
 
 schema: setup ## Write the JSON Schemas that editors use

@@ -216,9 +216,10 @@ def sticky_cookie(service: ServicePlan, servers: Sequence[str]) -> Iterable[str]
     if service.settings.sticky is None:
         return
     name = f"quayside_{service.name}"
-    yield (f'    cookie {name} insert indirect nocache httponly maxidle {service.settings.sticky}s attr "SameSite=Lax"')
+    yield f'    cookie {name} insert indirect nocache httponly maxidle {service.settings.sticky}s attr "SameSite=Lax"'
     yield from (f"    acl any_up srv_is_up({server})" for server in servers)
-    yield f"    force-persist if {{ req.cook({name}) -m found }} !any_up"
+    if servers:
+        yield f"    force-persist if {{ req.cook({name}) -m found }} !any_up"
 
 
 def health(service: ServicePlan) -> Iterable[str]:

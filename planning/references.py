@@ -1,4 +1,5 @@
-"""``${service.attribute}`` in env and files: the names by which a service reaches those in its ``uses``.
+"""``${service.attribute}`` in env and files: the names by which a service reaches those in its ``uses``; and
+``${hosts.NAME.address}``, where a server is that was there before the stack.
 
 The values are plain stable names, never addresses: previews are fully known, and no container is replaced because
 another one moved.
@@ -18,6 +19,7 @@ from settings.problems import Problem
 from settings.service import Service
 
 _REFERENCE = re.compile(r"\$\{([^{}]*)\}")
+HOSTS = "hosts"
 _ATTRIBUTES = ("url", "address", "host", "port")
 
 
@@ -33,11 +35,16 @@ def attributes(name: str, service: Service) -> Mapping[str, str]:
 class Resolver:
     """Resolves the references of one service, and collects what is wrong with them."""
 
-    def __init__(self, name: str, services: Mapping[str, Service], domain: str) -> None:
+    def __init__(
+        self, name: str, services: Mapping[str, Service], domain: str, hosts: Mapping[str, str] | None = None
+    ) -> None:
+        """``hosts``: name → address, of those that are known before anything is made."""
         self._name = name
         self._service = services[name]
         self._services = services
         self._domain = domain
+        # A service of that name keeps it.
+        self._hosts = hosts or {} if HOSTS not in services else None
         self.problems: list[Problem] = []
 
     def text(self, path: str, text: str) -> str:
@@ -55,6 +62,9 @@ class Resolver:
             for used in self._service.uses
             if used in self._services
         }
+        if self._hosts is not None:
+            addresses = {host.replace("-", "_"): SimpleNamespace(address=at) for host, at in self._hosts.items()}
+            names[HOSTS] = SimpleNamespace(**addresses)
         names |= {"domain": self._domain, "env": dict(self._service.env)}
         try:
             rendered = environment.from_string(text).render(names)
@@ -68,11 +78,26 @@ class Resolver:
         if reference == "domain":
             return self._domain
         target, _, attribute = reference.partition(".")
+        if target == HOSTS and self._hosts is not None:
+            return self._host(path, reference, attribute, self._hosts)
         problem = self._problem(path, reference, target, attribute)
         if problem is not None:
             self.problems.append(problem)
             return ""
         return attributes(target, self._services[target])[attribute]
+
+    def _host(self, path: str, reference: str, asked: str, hosts: Mapping[str, str]) -> str:
+        name, _, attribute = asked.partition(".")
+        if name in hosts and attribute == "address":
+            return hosts[name]
+        if name in hosts:
+            self.problems.append(
+                Problem(path, f"${{{reference}}}: of a host there is its address, {HOSTS}.{name}.address")
+            )
+        else:
+            known = f"servers that were there before the stack: {', '.join(sorted(hosts)) or 'none'}"
+            self.problems.append(Problem(path, f'${{{reference}}} names no server; there is no "{name}"', known))
+        return ""
 
     def _problem(self, path: str, reference: str, target: str, attribute: str) -> Problem | None:
         if target not in self._services:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from planning import references
+from settings.capacity import HostCapacity
 from settings.problems import Problem
 from settings.service import File
 from settings.stack import Stack
@@ -29,7 +30,9 @@ class Rendered:
 def render(name: str, stack: Stack, sources: Mapping[str, str], problems: list[Problem]) -> Rendered:
     """Everything of service ``name`` in which ``${…}`` may stand. What is wrong is added to ``problems``."""
     service = stack.services[name]
-    resolver = references.Resolver(name, stack.services, stack.domain)
+    existing = stack.capacity.existing if isinstance(stack.capacity, HostCapacity) else ()
+    hosts = {server.name: server.address for server in existing}
+    resolver = references.Resolver(name, stack.services, stack.domain, hosts)
     env = {key: resolver.text(f"services/{name}/env/{key}", value) for key, value in sorted(service.env.items())}
     canary_env = {
         key: resolver.text(f"services/{name}/canary/env/{key}", value)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import cast
 
 import pulumi
 
+from components.docker.burst_routing import BurstRouting, BurstRoutingArgs
 from components.docker.edge import Edge
 from components.docker.host_routing import FleetRouting, FleetRoutingArgs, HostRoutingArgs
 from components.docker.mesh import MeshCertificates, MeshCertificatesArgs
+from planning.hosts.burst import overlay
 from planning.hosts.certificates import certificates, file_name
 from planning.hosts.edge import HostConfig, render_host
 from planning.hosts.gateway import Mesh
@@ -39,37 +42,89 @@ class HostSide:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingArgs:
     plan: FleetPlan
+    """Of permanent hosts alone, or of the whole fleet."""
     config: HostConfig
     sides: Mapping[str, HostSide]
+    """Hosts of the plan that are routed."""
+    mesh: MeshCertificates
     addresses: pulumi.Output[Mapping[str, str]]
     """Host → where others reach it; `balancer` → where its requests come from."""
     certificate: pulumi.Output[str] | None
     """The visitors' certificate with its key, as PEM."""
 
 
-def route_fleet(args: RoutingArgs, child: pulumi.ResourceOptions) -> None:
-    """Certificates; then on every host the files, accept on all, route on all, forget on all (decisions.md 3)."""
-    today = date.today()
-    mesh = MeshCertificates(
-        "mesh", MeshCertificatesArgs(certificates=certificates(args.plan.naming, args.sides, today)), child
+def mesh_certificates(plan: FleetPlan, child: pulumi.ResourceOptions) -> MeshCertificates:
+    """Those of every host: they wait for none."""
+    known = certificates(plan.naming, plan.hosts, date.today())
+    return MeshCertificates("mesh", MeshCertificatesArgs(certificates=known), child)
+
+
+def route_fleet(args: RoutingArgs, child: pulumi.ResourceOptions) -> FleetRouting:
+    """On every permanent host the files, accept on all, route on all, forget on all (decisions.md 3)."""
+    return FleetRouting(
+        "routing",
+        FleetRoutingArgs(hosts=_routed(args), network_prefix=args.plan.naming.prefix),
+        _options(child, args.sides),
     )
+
+
+def route_burst(
+    args: RoutingArgs,
+    permanent: RoutingArgs,
+    fleet: FleetRouting,
+    ready: Sequence[pulumi.Resource],
+    child: pulumi.ResourceOptions,
+) -> None:
+    """The same for a burst's hosts (``args``, with the whole plan) beside those that ``fleet`` routed."""
+    rented = pulumi.Output.from_input({name: side.machine.address for name, side in args.sides.items()})
+
+    def laid_over(host: str) -> pulumi.Output[str]:
+        return rented.apply(lambda known: overlay(args.plan, permanent.plan, host, cast("_Texts", known)))
+
+    BurstRouting(
+        "burst",
+        BurstRoutingArgs(
+            permanent={
+                name: replace(_host_routing(side), config="" if side.machine.host.down else laid_over(name))
+                for name, side in permanent.sides.items()
+            },
+            burst=_routed(args),
+            fleet=fleet,
+            ready=ready,
+            network_prefix=args.plan.naming.prefix,
+        ),
+        _options(child, {**permanent.sides, **args.sides}),
+    )
+
+
+def _options(child: pulumi.ResourceOptions, sides: Mapping[str, HostSide]) -> pulumi.ResourceOptions:
+    return pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(transformations=[_left_alone(sides)]))
+
+
+def _routed(args: RoutingArgs) -> Mapping[str, HostRoutingArgs]:
     hosts: dict[str, HostRoutingArgs] = {}
     for name, side in args.sides.items():
         site = args.certificate if args.plan.hosts[name].entry else None
-        hosts[name] = HostRoutingArgs(
-            connection=side.machine.connection,
-            config="" if side.machine.host.down else _config(args, side, mesh.names[name], site),
-            files=_with_site(mesh.files(name), site),
-            edge_name=side.edge.container_name,
-            edge_id=side.edge.container_id,
+        hosts[name] = replace(
+            _host_routing(side),
+            config="" if side.machine.host.down else _config(args, side, args.mesh.names[name], site),
+            files=_with_site(args.mesh.files(name), site),
             containers=[side.edge.resource, *side.resources],
-            down=side.machine.host.down,
-            machine=side.machine.resource,
         )
-    FleetRouting(
-        "routing",
-        FleetRoutingArgs(hosts=hosts, network_prefix=args.plan.naming.prefix),
-        pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(transformations=[_left_alone(args.sides)])),
+    return hosts
+
+
+def _host_routing(side: HostSide) -> HostRoutingArgs:
+    """What every step on a host is told."""
+    return HostRoutingArgs(
+        connection=side.machine.connection,
+        config="",
+        files={},
+        edge_name=side.edge.container_name,
+        edge_id=side.edge.container_id,
+        containers=[],
+        down=side.machine.host.down,
+        machine=side.machine.resource,
     )
 
 

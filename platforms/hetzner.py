@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pulumi
@@ -15,11 +16,13 @@ from components.docker.door import Door, DoorArgs
 from components.docker.edge import Edge, EdgeArgs
 from components.docker.host_room import HostRoom, HostRoomArgs
 from components.docker.network import Network, NetworkArgs
+from components.docker.opened_host import OpenedHost, OpenedHostArgs
 from components.docker.prepared_host import PreparedHost, PreparedHostArgs
 from components.docker.registry import Registry, RegistryArgs
 from components.docker.service import Service, ServiceArgs
 from components.docker.stateful_service import StatefulService, StatefulServiceArgs
 from planning.hosts import tables
+from planning.hosts.burst import without_burst
 from planning.hosts.door import has_door
 from planning.hosts.edge import HostConfig
 from planning.hosts.fleet import fleet
@@ -29,14 +32,14 @@ from planning.hosts.placement import place
 from planning.hosts.plan import FleetPlan, HostPlan, plan_hosts
 from planning.hosts.refusals import notes, refusals
 from planning.hosts.room import room, staying
-from planning.hosts.security import BALANCER, Addresses, admitted, security, who
+from planning.hosts.security import BALANCER, Addresses, admitted, lets_burst_in, security, who
 from planning.hosts.site import edge_tls, https, issued_names, managed_tls
 from planning.names import EDGE
 from planning.plan import ServicePlan
 from planning.registry import NAME as REGISTRY
 from planning.registry import RegistryPlan, is_pulled_here
-from platforms.fleet_routing import HostSide, RoutingArgs, route_fleet
-from platforms.machines import Machine, mesh_rules, rules_of, script
+from platforms.fleet_routing import HostSide, RoutingArgs, mesh_certificates, route_burst, route_fleet
+from platforms.machines import Machine, later, mesh_rules, opening, rules_of, script
 from settings.load import Loaded
 from settings.problems import Problem
 from settings.stack import Stack
@@ -55,6 +58,14 @@ class DockerHost(pulumi.ComponentResource):
         self.register_outputs({})
 
 
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What comes before everything on a host's engine."""
+
+    prepared: pulumi.Resource
+    room: HostRoom
+
+
 class Fleet(pulumi.ComponentResource):
     """Machines, closed from their first second; on each an edge, and the services that were placed there."""
 
@@ -65,6 +76,7 @@ class Fleet(pulumi.ComponentResource):
         name: str,
         loaded: Loaded,
         planned: FleetPlan,
+        permanent: FleetPlan,
         admits: FleetSecurity,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -73,42 +85,49 @@ class Fleet(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         self._hosts: Hosts = planned.fleet
         self._key = DeployKey("deploy", DeployKeyArgs(stack=loaded.stack.name), self._child)
+        self.private_key = self._key.private_key
         self._visitors: dict[str, pulumi.Output[str]] = {}
         self._visitors6: dict[str, pulumi.Output[str]] = {}
         self._sources: dict[str, pulumi.Output[str]] = {}
-        self.machines = self._make_machines()
+        # What is no step of a release, and comes before a burst all the same.
+        self._permanent: list[pulumi.Resource] = []
+        self._made: dict[str, dict[str, Sequence[pulumi.Resource]]] = {}
+        self._pulls: dict[str, Sequence[pulumi.Resource]] = {}
+        mesh = mesh_certificates(planned, self._child)
+        machines = self._make_machines()
         known: pulumi.Output[Mapping[str, str]] = pulumi.Output.all(  # pyright: ignore[reportAssignmentType]
-            **{name: machine.address for name, machine in self.machines.items()}, **self._sources
+            **{name: machine.address for name, machine in machines.items()}, **self._sources
         )
-        self._addresses = known
-        self._prepared = {name: self._prepare(machine) for name, machine in self.machines.items()}
-        self._rooms = {name: self._make_room(machine) for name, machine in self.machines.items()}
-        self._sides = {name: self._make_edge(machine) for name, machine in self.machines.items()}
-        self._pulls: Mapping[str, Sequence[pulumi.Resource]] = {
-            name: self._make_registry(name, planned.registry) for name in self._sides if planned.registry is not None
-        }
-        self._make_services()
-        route_fleet(
-            RoutingArgs(
-                plan=planned,
-                config=self._config(),
-                sides=self._sides,
-                addresses=self._addresses,
-                certificate=self._certificate(),
-            ),
-            self._child,
+        first = RoutingArgs(
+            plan=permanent,
+            config=self._config(),
+            sides=self._on_hosts(permanent, machines, known, self._child),
+            mesh=mesh,
+            addresses=known,
+            certificate=self._certificate(),
         )
+        routing = route_fleet(first, self._child)
+        self.machines = machines
         self._make_records()
+        # Of the burst there is nothing above this line, and nothing below it is waited for above.
+        after = pulumi.ResourceOptions.merge(
+            self._child, pulumi.ResourceOptions(transformations=[later(*routing.done, *self._permanent)])
+        )
+        rented = self._make_burst_machines(machines, after)
+        second = replace(first, plan=planned, sides=self._on_hosts(planned, rented, known, after), certificate=None)
+        route_burst(second, first, routing, self._let_in(machines, rented, routing.done), self._child)
+        self.machines = {name: {**machines, **rented}[name] for name in self._hosts.hosts}
         self.register_outputs({})
 
     # --- machines ----------------------------------------------------------------------------------------------------
 
     def _make_machines(self) -> Mapping[str, Machine]:
+        """Permanent ones."""
         stack, hosts = self._stack, self._hosts
-        machines = {name: self._existing(name) for name, host in hosts.hosts.items() if host.kind == "existing"}
-        kinds = {host.kind for host in hosts.hosts.values()}
+        machines = {host.name: self._existing(host.name) for host in hosts.permanent if host.kind == "existing"}
+        created = [host.name for host in hosts.permanent if host.kind == "created"]
         # Each SDK is imported for a stack that uses it alone.
-        if "created" in kinds:
+        if created:
             from platforms import hetzner_servers
 
             made = hetzner_servers.servers(stack, hosts, self._security, self._key, self._child)
@@ -118,24 +137,60 @@ class Fleet(pulumi.ComponentResource):
                 balancer = hetzner_servers.balancer(stack, hosts, made, domains, self._child)
                 self._sources[BALANCER] = balancer.private_address
                 self._visitors["balancer"], self._visitors6["balancer"] = balancer.ipv4, balancer.ipv6
-        addresses = {name: machine.address for name, machine in machines.items()}
-        if "droplet" in kinds:
+                self._permanent.append(balancer)
+            addresses = {name: machine.address for name, machine in machines.items()}
+            rules = mesh_rules(self._security, created, addresses)
+            self._permanent += hetzner_servers.mesh_firewall(stack, rules, self._child)
+        return {host.name: machines[host.name] for host in hosts.permanent}
+
+    def _make_burst_machines(
+        self, permanent: Mapping[str, Machine], after: pulumi.ResourceOptions
+    ) -> Mapping[str, Machine]:
+        hosts = self._hosts
+        machines = {host.name: self._existing(host.name) for host in hosts.burst if host.kind == "existing"}
+        droplets = [host.name for host in hosts.burst if host.kind == "droplet"]
+        if droplets:
             from platforms import hetzner_droplets
 
-            first = next(name for name, host in hosts.hosts.items() if host.kind == "droplet")
+            addresses = {name: machine.address for name, machine in permanent.items()}
             rules = [
-                *rules_of(admitted(self._security, first, {})),
-                *mesh_rules(self._security, [first], addresses),
+                *rules_of(admitted(self._security, droplets[0], {})),
+                *mesh_rules(self._security, droplets[:1], addresses),
             ]
-            rented = hetzner_droplets.droplets(stack, hosts, self._security, rules, self._key, self._child)
-            machines.update(rented)
-            addresses.update({name: machine.address for name, machine in rented.items()})
-        if "created" in kinds:
+            machines.update(hetzner_droplets.droplets(self._stack, hosts, self._security, rules, self._key, after))
+        return {host.name: machines[host.name] for host in hosts.burst}
+
+    def _let_in(
+        self, permanent: Mapping[str, Machine], rented: Mapping[str, Machine], after: Sequence[pulumi.Resource]
+    ) -> Sequence[pulumi.Resource]:
+        """Permanent hosts admit a burst's, where services there use others."""
+        addresses = {name: machine.address for name, machine in rented.items() if not machine.host.down}
+        if not addresses or not lets_burst_in(self._security):
+            return []
+        found: list[pulumi.Resource] = []
+        for name, machine in permanent.items():
+            scripts = pulumi.Output.all(*addresses.values(), machine.id or "").apply(
+                lambda known: opening(known[:-1], known[-1])
+            )
+            opened = OpenedHost(
+                name,
+                OpenedHostArgs(
+                    host=self._reached(machine, scripts.apply(lambda both: both[0])),
+                    closing=scripts.apply(lambda both: both[1]),
+                    after=after,
+                    down=machine.host.down,
+                ),
+                pulumi.ResourceOptions(parent=self, transformations=list(machine.bound())),
+            )
+            if not machine.host.down:
+                found.append(opened.resource)
+        created = [name for name, machine in permanent.items() if machine.host.kind == "created"]
+        if created:
             from platforms import hetzner_servers
 
-            names = [name for name, host in hosts.hosts.items() if host.kind == "created"]
-            hetzner_servers.mesh_firewall(stack, mesh_rules(self._security, names, addresses), self._child)
-        return {name: machines[name] for name in hosts.hosts}
+            rules = mesh_rules(self._security, created, addresses)
+            found.append(hetzner_servers.burst_firewall(self._stack, rules, self._child))
+        return found
 
     def _existing(self, name: str) -> Machine:
         host = self._hosts.hosts[name]
@@ -155,47 +210,70 @@ class Fleet(pulumi.ComponentResource):
 
     # --- what is on a host -------------------------------------------------------------------------------------------
 
-    def _prepare(self, machine: Machine) -> pulumi.Resource:
+    def _on_hosts(
+        self,
+        plan: FleetPlan,
+        machines: Mapping[str, Machine],
+        addresses: pulumi.Output[Mapping[str, str]],
+        child: pulumi.ResourceOptions,
+    ) -> Mapping[str, HostSide]:
+        """All that is on these hosts, but for their routing. ``addresses`` are those of permanent hosts."""
+        grounds: dict[str, _Ground] = {}
+        for name, machine in machines.items():
+            prepared = self._prepare(machine, addresses, child)
+            grounds[name] = _Ground(prepared, self._make_room(plan.hosts[name], machine, prepared, child))
+        sides = {name: self._make_edge(plan.hosts[name], one, grounds[name], child) for name, one in machines.items()}
+        if plan.registry is not None:
+            for name, side in sides.items():
+                self._pulls[name] = self._make_registry(plan.registry, side, grounds[name])
+        return self._make_services(plan, sides, grounds)
+
+    def _reached(self, machine: Machine, script: pulumi.Input[str]) -> PreparedHostArgs:
+        return PreparedHostArgs(
+            host=machine.host.name,
+            connection=machine.connection,
+            script=script,
+            public_key=self._key.public_key,
+            machine=machine.id,
+        )
+
+    def _prepare(
+        self, machine: Machine, addresses: pulumi.Output[Mapping[str, str]], child: pulumi.ResourceOptions
+    ) -> pulumi.Resource:
         stack, admits, host = self._stack, self._security, machine.host
 
         def written(known: Mapping[str, str]) -> str:
             addresses: Addresses = {name: [address] for name, address in known.items()}
             return script(stack, admits, host, addresses)
 
-        down = list(machine.bound()) if host.down else None
+        down = pulumi.ResourceOptions(transformations=list(machine.bound()) if host.down else [])
         return PreparedHost(
             host.name,
-            PreparedHostArgs(
-                host=host.name,
-                connection=machine.connection,
-                script=self._addresses.apply(written),
-                public_key=self._key.public_key,
-                machine=machine.id,
-            ),
-            pulumi.ResourceOptions(parent=self, transformations=down),
+            self._reached(machine, addresses.apply(written)),
+            pulumi.ResourceOptions.merge(child, down),
         ).resource
 
-    def _make_room(self, machine: Machine) -> HostRoom:
-        name = machine.host.name
-        here = self._plan.hosts[name].services.values()
+    def _make_room(
+        self, here: HostPlan, machine: Machine, prepared: pulumi.Resource, child: pulumi.ResourceOptions
+    ) -> HostRoom:
+        name, services = machine.host.name, here.services.values()
         return HostRoom(
             name,
             HostRoomArgs(
                 host=name,
                 connection=machine.connection,
                 stack=self._plan.naming.key,
-                wanted=room(here),
-                keep=staying(here),
-                prepared=self._prepared[name],
+                wanted=room(services),
+                keep=staying(services),
+                prepared=prepared,
                 down=machine.host.down,
                 machine=machine.resource,
             ),
-            self._child,
+            child,
         )
 
-    def _make_edge(self, machine: Machine) -> HostSide:
+    def _make_edge(self, here: HostPlan, machine: Machine, ground: _Ground, child: pulumi.ResourceOptions) -> HostSide:
         stack, naming, name = self._stack, self._plan.naming, machine.host.name
-        here = self._plan.hosts[name]
         engine = Engine(
             name,
             EngineArgs(
@@ -204,17 +282,17 @@ class Fleet(pulumi.ComponentResource):
                     registry: Login(username=login.username, password=self._loaded.secrets[login.password])
                     for registry, login in stack.registries.items()
                 },
-                after=[self._prepared[name], self._rooms[name].room],
+                after=[ground.prepared, ground.room.room],
             ),
-            self._child,
+            child,
         )
-        component = DockerHost(name, machine, engine, self._child)
+        component = DockerHost(name, machine, engine, child)
         edge = Edge(
             f"{name}-{EDGE}",
             EdgeArgs(
                 image=stack.edge.image,
                 naming=naming,
-                subnet=self._plan.hosts[name].edge_subnet,
+                subnet=here.edge_subnet,
                 labels=naming.labels(EDGE, EDGE),
                 http=stack.edge.http if here.entry else None,
                 address=stack.edge.address,
@@ -228,9 +306,9 @@ class Fleet(pulumi.ComponentResource):
         )
         return HostSide(machine=machine, component=component, edge=edge, containers={}, ids={}, resources=[])
 
-    def _make_registry(self, name: str, plan: RegistryPlan) -> Sequence[pulumi.Resource]:
+    def _make_registry(self, plan: RegistryPlan, side: HostSide, ground: _Ground) -> Sequence[pulumi.Resource]:
         """What images of a host's own registry wait for. A host that is down forgets its own, as it does services."""
-        side, secrets, anchor = self._sides[name], self._loaded.secrets, self._rooms[name].placed
+        name, secrets, anchor = side.machine.host.name, self._loaded.secrets, ground.room.placed
         if anchor is None:
             return []
         made = Registry(
@@ -247,13 +325,16 @@ class Fleet(pulumi.ComponentResource):
         )
         return [made.ready]
 
-    def _make_services(self) -> None:
+    def _make_services(
+        self, plan: FleetPlan, sides: Mapping[str, HostSide], grounds: Mapping[str, _Ground]
+    ) -> Mapping[str, HostSide]:
         """In the order of creation, on every host that has a part of the service."""
-        made: dict[str, dict[str, Sequence[pulumi.Resource]]] = {}
-        containers: dict[str, dict[str, pulumi.Output[str]]] = {name: {} for name in self._sides}
-        ids: dict[str, dict[str, pulumi.Output[str]]] = {name: {} for name in self._sides}
-        for service_name in self._plan.services:
-            for host, here in self._plan.hosts.items():
+        made, hosts = self._made, self._hosts.hosts
+        containers: dict[str, dict[str, pulumi.Output[str]]] = {name: {} for name in sides}
+        ids: dict[str, dict[str, pulumi.Output[str]]] = {name: {} for name in sides}
+        for service_name in plan.services:
+            for host in sides:
+                here = plan.hosts[host]
                 service = here.services.get(service_name)
                 if service is None:
                     continue
@@ -262,33 +343,36 @@ class Fleet(pulumi.ComponentResource):
                     resource
                     for other in service.settings.after
                     for at, found in made.get(other, {}).items()
-                    if at == host or not (here.host.down or self._hosts.hosts[at].down or self._hosts.hosts[at].burst)
+                    if at == host or not (here.host.down or hosts[at].down or hosts[at].burst)
                     for resource in found
                 ]
-                one = self._make_service(service, here, after)
+                one = self._make_service(service, here, sides[host], grounds[host], after)
                 made.setdefault(service_name, {})[host] = one.resources
                 containers[host].update(one.containers)
                 if isinstance(one, StatefulService):
                     ids[host].update(one.ids)
-        self._sides = {
-            name: HostSide(
-                machine=side.machine,
-                component=side.component,
-                edge=side.edge,
+        return {
+            name: replace(
+                side,
                 containers=containers[name],
                 ids=ids[name],
                 resources=[resource for found in made.values() for resource in found.get(name, ())],
             )
-            for name, side in self._sides.items()
+            for name, side in sides.items()
         }
 
     def _make_service(
-        self, service: ServicePlan, here: HostPlan, after: Sequence[pulumi.Resource]
+        self,
+        service: ServicePlan,
+        here: HostPlan,
+        side: HostSide,
+        ground: _Ground,
+        after: Sequence[pulumi.Resource],
     ) -> Service | StatefulService:
         naming, host = self._plan.naming, here.host.name
-        machine, anchor = self.machines[host], self._rooms[host].placed
+        machine, anchor = side.machine, ground.room.placed
         placed = list(machine.placed(anchor)) if anchor is not None and not service.stateful else None
-        child = pulumi.ResourceOptions(parent=self._sides[host].component, transformations=placed)
+        child = pulumi.ResourceOptions(parent=side.component, transformations=placed)
         name, prefix = f"{host}-{service.name}", f"{host}-"
         network = None
         if service.subnet is not None:
@@ -331,7 +415,7 @@ class Fleet(pulumi.ComponentResource):
             still = pulumi.ResourceOptions(
                 parent=self, transformations=list(machine.bound()) if here.host.down else None
             )
-            disk = data_volume(self._stack, service.name, machine, self._prepared[host], still)
+            disk = data_volume(self._stack, service.name, machine, ground.prepared, still)
             device, after = disk.device, [*after, disk.resource]
         ports = [(port.protocol, port.port) for port in service.settings.ports]
         return StatefulService(
@@ -405,26 +489,31 @@ class Fleet(pulumi.ComponentResource):
         if not names or not ipv4:
             return
         zone = dns.zone or self._stack.domain
-        self.records = Dns(
+        made = Dns(
             "dns",
             DnsArgs(
                 provider=dns.provider, zone=zone, zone_id=self._zone_id, names=names, ipv4=ipv4, ipv6=self._visitors6
             ),
             self._child,
-        ).records
+        )
+        self.records = made.records
+        self._permanent.append(made)
 
 
 def build(loaded: Loaded) -> Mapping[str, object]:
     stack = loaded.stack
-    planned, admits = decided(stack, loaded.sources)
+    planned, permanent, admits = decided(stack, loaded.sources)
     for note in notes(stack, planned.fleet):
         pulumi.log.warn(note)
-    made = Fleet("fleet", loaded, planned, admits)
+    made = Fleet("fleet", loaded, planned, permanent, admits)
     return outputs(planned, admits, made)
 
 
-def decided(stack: Stack, sources: Mapping[str, str]) -> tuple[FleetPlan, FleetSecurity]:
-    """The whole plan. Raises ConfigError with every problem at once."""
+def decided(stack: Stack, sources: Mapping[str, str]) -> tuple[FleetPlan, FleetPlan, FleetSecurity]:
+    """The whole plan, that of the permanent hosts as if there were no burst, and who may reach whom.
+
+    Raises ConfigError with every problem at once.
+    """
     hosts, problems = fleet(stack)
     problems += refusals(stack, hosts)
     if os.environ.get("DOCKER_CONTEXT"):
@@ -436,7 +525,9 @@ def decided(stack: Stack, sources: Mapping[str, str]) -> tuple[FleetPlan, FleetS
     problems += misplaced if not problems else []
     admits, unkept = security(stack, hosts, placement)
     planned = plan_hosts(stack, sources, hosts, placement, [*problems, *unkept], https=https(stack, hosts))
-    return planned, admits
+    alone = without_burst(hosts)
+    permanent = plan_hosts(stack, sources, alone, place(stack, alone)[0], https=https(stack, hosts))
+    return planned, permanent, admits
 
 
 def outputs(planned: FleetPlan, admits: FleetSecurity, made: Fleet) -> Mapping[str, object]:
@@ -457,6 +548,19 @@ def outputs(planned: FleetPlan, admits: FleetSecurity, made: Fleet) -> Mapping[s
         "reach": who(admits),
         "placement": tables.placement(planned),
         "services": tables.services(planned),
+        # For `quayside status`, `logs` and `exec`: where every host is, how it is known, and what it should run.
+        "fleet": {
+            name: {
+                "address": machine.address,
+                "user": machine.connection.user,
+                "port": machine.connection.port,
+                "host_key": machine.connection.host_key,
+                "down": machine.host.down,
+                "slots": tables.slots(planned, name),
+            }
+            for name, machine in made.machines.items()
+        },
+        "deploy_key": made.private_key,
     }
     if made.records:
         found["records"] = list(made.records)

@@ -105,10 +105,16 @@ def servers(
     return Servers(machines=machines, network=network)
 
 
-def mesh_firewall(stack: Stack, rules: Sequence[Rule], child: pulumi.ResourceOptions) -> None:
+def mesh_firewall(stack: Stack, rules: Sequence[Rule], child: pulumi.ResourceOptions) -> Sequence[pulumi.Resource]:
     """What the fleet's own addresses may, put on all servers once these are known: no server waits for another."""
-    if rules:
-        Firewall("mesh", FirewallArgs(rules=rules, labels=labels(stack), applies_to=labels(stack)), child)
+    args = FirewallArgs(rules=rules, labels=labels(stack), applies_to=labels(stack))
+    return [Firewall("mesh", args, child).resource] if rules else []
+
+
+def burst_firewall(stack: Stack, rules: Sequence[Rule], child: pulumi.ResourceOptions) -> pulumi.Resource:
+    """What a burst's addresses may, beside `mesh`, so that this one never waits for a droplet."""
+    args = FirewallArgs(rules=rules, labels=labels(stack), applies_to=labels(stack), overlaps=True)
+    return Firewall("mesh-burst", args, child).resource
 
 
 def balancer(

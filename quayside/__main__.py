@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from quayside import aws, docker_engine, lifecycle, observe, pulumi_cli
+from quayside import aws, docker_engine, fleet, fleet_observe, fleet_status, lifecycle, observe, pulumi_cli
 from quayside.shell import CommandError
 from quayside.status import show
 from rehearsal.errors import RehearsalError
@@ -58,6 +58,9 @@ def status(stack: StackOption = "local") -> None:
         found = aws.deployed(where.root, where.stack)
         show(aws.rows(found, aws.clients(found.region)), _console())
         return
+    if where.fleet:
+        fleet_status.show(fleet.deployed(where), _console())
+        return
     docker_engine.require()
     lifecycle.show(where, _console())
 
@@ -75,6 +78,9 @@ def logs(
         found = aws.deployed(where.root, where.stack)
         aws.logs(found, aws.clients(found.region), service, follow=follow, tail=tail)
         return
+    if where.fleet:
+        fleet_observe.logs(fleet.deployed(where), service, follow=follow, tail=tail)
+        return
     docker_engine.require()
     observe.logs(where.key, service, follow=follow, tail=tail)
 
@@ -84,15 +90,24 @@ def execute(
     service: ServiceArgument,
     command: Annotated[list[str], typer.Argument(help="What to run, after `--`.")],
     stack: StackOption = "local",
+    on: Annotated[
+        str | None,
+        typer.Option("--on", help="A replica, as `logs` names it (web-2), a host of a fleet, or both: web-2@host2."),
+    ] = None,
 ) -> None:
     """Run a command in a service's first running replica. Its exit code is passed on."""
     where = lifecycle.project(stack, Path.cwd())
     if where.cloud == "aws":
+        if on is not None:
+            raise CommandError("--on: ECS's tasks have no names of ours\n    leave it out: one that runs is taken")
         found = aws.deployed(where.root, where.stack)
         aws.execute(found, aws.clients(found.region), service, command)
         return
+    if where.fleet:
+        fleet_observe.execute(fleet.deployed(where), service, command, on)
+        return
     docker_engine.require()
-    observe.execute(where.key, service, command)
+    observe.execute(where.key, service, command, on=on)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,23 +32,28 @@ class Container:
     health: str
     """`healthy`, `unhealthy`, `starting`, or empty without a check of Docker's own."""
     urls: tuple[str, ...]
+    restarts: int = 0
+    """How often Docker has started it again."""
 
     @property
     def running(self) -> bool:
         return self.state == "running"
 
 
-def of_stack(stack: str) -> list[Container]:
+DOCKER = ("docker",)
+"""The client, with its options: another host's engine by `--host`."""
+
+
+def of_stack(stack: str, docker: Sequence[str] = DOCKER) -> list[Container]:
     """Every container that carries the stack's label, running or not, in the order of services and slots."""
-    listed = run(["docker", "ps", "--all", "--quiet", "--filter", f"label={LABEL_STACK}={stack}"], timeout=30)
+    listed = run([*docker, "ps", "--all", "--quiet", "--filter", f"label={LABEL_STACK}={stack}"], timeout=30)
     if listed.returncode:
         raise CommandError(f"Docker does not list containers: {last_line(listed.stderr)}")
     ids = listed.stdout.split()
     if not ids:
         return []
-    inspected = run(
-        ["docker", "inspect", *ids], timeout=30
-    )  # one that is gone meanwhile is left out, and said on stderr
+    # One that is gone meanwhile is left out, and said on stderr.
+    inspected = run([*docker, "inspect", *ids], timeout=30)
     found: list[dict[str, Any]] = json.loads(inspected.stdout or "[]")
     # A `files` container only carries files into a volume, and never runs.
     members = (each for each in map(_read, found) if each.role in ROLES)
@@ -81,19 +86,26 @@ def _read(found: Mapping[str, Any]) -> Container:
         state=str(state["Status"]),
         health=str(health.get("Status", "")),
         urls=tuple(labels.get(LABEL_URLS, "").split()),
+        restarts=int(found.get("RestartCount") or 0),
     )
 
 
-def servers(edge: Container | None) -> dict[str, dict[str, str]]:
+def servers(edge: Container | None, docker: Sequence[str] = DOCKER) -> dict[str, dict[str, str]]:
     """Container name → what the edge's check says of it, asked of the edge itself. Empty when it does not answer."""
+    stat, state = ask_edge(edge, docker)
+    return parse_state(state, parse_stat(stat))
+
+
+def ask_edge(edge: Container | None, docker: Sequence[str] = DOCKER) -> tuple[str, str]:
+    """HAProxy's own `show stat` and `show servers state`; both empty when it does not answer."""
     if edge is None or not edge.running:
-        return {}
+        return "", ""
     ask = (
         f"echo 'show stat' | nc 127.0.0.1 {STATS_PORT}; echo ---; echo 'show servers state' | nc 127.0.0.1 {STATS_PORT}"
     )
-    done = run(["docker", "exec", edge.id, "sh", "-c", ask], timeout=15)
+    done = run([*docker, "exec", edge.id, "sh", "-c", ask], timeout=15)
     stat, _, state = done.stdout.partition("---\n")
-    return {**parse_state(state, parse_stat(stat))}
+    return stat, state
 
 
 def parse_stat(text: str) -> dict[tuple[str, str], str]:

@@ -25,6 +25,7 @@ _BEFORE = {
     "`pulumi config set quayside:protect false --stack {stack} && pulumi up --stack {stack}`",
 }
 """Pulumi's command → what comes before it, where the stack is on AWS."""
+_OWN_SERVERS = "`python -m rehearsal {stack} --apply` does it where every server is there already"
 SETTLE = 10.0
 """Seconds the closing table waits for health checks that have only just begun."""
 
@@ -56,12 +57,28 @@ class Project:
         except (OSError, yaml.YAMLError, KeyError, TypeError):
             return "local"
 
+    @property
+    def fleet(self) -> bool:
+        """Whether the stack is on hosts of its own."""
+        return self.cloud == "hetzner"
+
+    @property
+    def rehearsed(self) -> bool:
+        """Whether the rehearsal has applied it, so that its state is here."""
+        state: Any = importlib.import_module("rehearsal").engine_state(self.stack, self.root)
+        return state is not None and not state.empty
+
     def on_this_machine(self, goal: Literal["up", "destroy"]) -> None:
         """Refuse what `make` does only for a stack on this machine: a cloud's state belongs where the team keeps it."""
         if self.cloud == "aws":
             raise CommandError(
                 f"stack {self.stack} is on AWS: run `pulumi {goal} --stack {self.stack}`, in the backend that you "
                 f"are logged in to\n    {_BEFORE[goal].format(stack=self.stack)}"
+            )
+        if self.fleet and not (goal == "destroy" and self.rehearsed):
+            raise CommandError(
+                f"stack {self.stack} is a fleet of hosts: run `pulumi {goal} --stack {self.stack}`, in the backend "
+                "that you are logged in to" + (f"\n    {_OWN_SERVERS.format(stack=self.stack)}" if goal == "up" else "")
             )
 
 
@@ -124,9 +141,10 @@ def down(where: Project, console: Console, *, volumes: bool) -> None:
 
     where.on_this_machine("destroy")
     rehearsal = importlib.import_module("rehearsal")
-    docker_engine.require()
+    if not where.fleet:
+        docker_engine.require()
     began = time.monotonic()
-    by_pulumi = pulumi_cli.applied(where.root, where.stack)
+    by_pulumi = not where.fleet and pulumi_cli.applied(where.root, where.stack)
     if by_pulumi and not pulumi_cli.available():
         raise CommandError(
             f"{where.key} was applied by pulumi, which is not on PATH\n    install it, then run this again"
@@ -143,6 +161,8 @@ def down(where: Project, console: Console, *, volumes: bool) -> None:
         if removed
         else "Nothing was there."
     )
+    if where.fleet:
+        return
     kept = containers.volumes(where.key)
     if kept:
         say(f"Kept: volume {', '.join(kept)}. `make down VOLUMES=1` removes data too.")

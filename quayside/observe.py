@@ -74,10 +74,17 @@ def _follow(container: str, tail: int, prefix: str, turn: threading.Lock) -> sub
     return process
 
 
-def execute(stack: str, service: str, command: Sequence[str], start: Callable[..., object] = os.execvp) -> None:
+def execute(
+    stack: str,
+    service: str,
+    command: Sequence[str],
+    start: Callable[..., object] = os.execvp,
+    on: str | None = None,
+) -> None:
     """Become `docker exec` in the service's first running replica, with its terminal, signals and exit code."""
-    running = [member for member in of_service(stack, service) if member.running]
+    running = [member for member in of_service(stack, service) if member.running and on in (None, member.slot)]
     if not running:
-        raise CommandError(f"no replica of {service} is running\n    `quayside logs {service}` says why")
+        which = f" on {on}" if on else ""
+        raise CommandError(f"no replica of {service} is running{which}\n    `quayside logs {service}` says why")
     terminal = ["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
     start("docker", ["docker", "exec", "--interactive", *terminal, running[0].id, *command])

@@ -254,7 +254,8 @@ class Service(Settings):
     after: Annotated[tuple[Name, ...], Distinct] = ()
     """Services whose containers are created before this one's."""
     env: dict[EnvName, EnvValue] = Field(default_factory=dict[str, str])
-    """Environment; `${cart.url}`, `${session.address}` and the like name services in `uses`."""
+    """Environment; `${cart.url}`, `${session.address}` and the like name services in `uses`, `${hosts.db1.address}` a
+    server that was there before the stack."""
     secrets: dict[EnvName, SecretRef] = Field(default_factory=dict[str, str])
     """Environment name → key under the stack's `secrets`, or (AWS) the ARN of an existing secret."""
     files: dict[AbsolutePath, ShortFile] = Field(default_factory=dict[str, File])

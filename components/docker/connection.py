@@ -53,6 +53,7 @@ class Connection:
     """Those with which a person's own keys connect: for the first time that an existing server is reached."""
     destination: pulumi.Output[str]
     """`user@address`, as the argument of ssh behind `options`."""
+    host_key: pulumi.Output[str]
 
     def __init__(self, args: ConnectionArgs) -> None:
         if not _USER.fullmatch(args.user):
@@ -62,6 +63,7 @@ class Connection:
         if isinstance(args.host_key, str):
             _checked(args.host_key)
         self.user, self.port = args.user, args.port
+        self.host_key = pulumi.Output.from_input(args.host_key)
         address = pulumi.Output.from_input(args.address)
         known: pulumi.Output[list[str]] = pulumi.Output.all(args.host_key, args.identity)  # pyright: ignore[reportAssignmentType]
         key = pulumi.Output.from_input(args.host_key)

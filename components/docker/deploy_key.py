@@ -43,6 +43,8 @@ class DeployKey(pulumi.ComponentResource):
 
     public_key: pulumi.Output[str]
     """One line, as authorized_keys has it."""
+    private_key: pulumi.Output[str]
+    """In OpenSSH's format, for machines that run no `up`. A secret."""
     identity: pulumi.Output[str]
     """Path of the file, known only once it is there: whatever connects takes it from here."""
 
@@ -51,6 +53,7 @@ class DeployKey(pulumi.ComponentResource):
         key = tls.PrivateKey(name, algorithm="ED25519", opts=pulumi.ResourceOptions(parent=self))
         file = Path(FOLDER) / f"{args.stack}.key"
         self.public_key = key.public_key_openssh.apply(plain_key)
+        self.private_key = pulumi.Output.secret(key.private_key_openssh)
         # A path is no secret, though what made it was.
         self.identity = pulumi.Output.unsecret(key.private_key_openssh.apply(lambda known: _laid_down(file, known)))
         self.register_outputs({"public_key": self.public_key, "identity": self.identity})

@@ -3,15 +3,8 @@
 # An old worker lives as long as any of its connections, those of other services too, so we wait only for
 # connections to containers that the new configuration does not name, each at most its service's drain.
 servers haproxy.cfg | awk '{ print $3 }' >serving
-# No answer is not "none": a master that is busy reloading would otherwise end the drain before it began.
 workers() {
-    tries=0
-    until listing=$(ask_master "show proc") && echo "$listing" | grep -q '^# workers'; do
-        tries=$((tries + 1))
-        [ "$tries" -lt 50 ] || return 1
-        sleep 0.2
-    done
-    echo "$listing" | awk '/^# old workers/ { old = 1; next } /^#/ { old = 0 } old && $1 ~ /^[0-9]+$/ { print $1 }'
+    old_workers || return 1
     # What other hosts sent here before they switched, which the worker of both configurations serves.
     [ "$QUAYSIDE_PHASE" != forget ] || echo "$listing" | awk '/^#/ { now = $2 == "workers"; next } now && $1 ~ /^[0-9]+$/ { print $1, "local_" }'
 }

@@ -110,3 +110,70 @@ union() { # one other digest fill
         }
     ' "$1" "$2" "$1" "$2"
 }
+
+# What stands of a burst is in burst.cfg, and lies over whatever configuration a release brings (planning/hosts/burst.py):
+# servers of burst hosts, weights that count them, whom the gateway lets in beside. Prints one configuration of both.
+compose() { # configuration overlay
+    awk '
+        # A section ends before the empty line that is between it and the next.
+        function close_section() { if (open != "") { printf "%s", tail[open]; open = "" } }
+        FNR == 1 { pass++; name = "" }
+        $1 == "#:" && $2 == "burst" { mark = $3 }
+        /^[a-z]/ { name = $1 " " $2 }
+        pass == 1 {
+            if ($1 == "#:") next
+            if (name == $0) { order[++sections] = name; next }
+            if ($1 == "weight") weight[name, $2] = $3
+            else if ($0 != "") { line[name, ++lines[name]] = $0; server[name, lines[name]] = $1 == "server" ? $2 : "" }
+        }
+        pass == 2 {
+            section[name]
+            if ($1 == "server") has[name, $2]
+            if (name == "frontend gateway" && $1 == "bind") { mesh = $0; sub(/^ *bind [^ ]+ /, "", mesh) }
+        }
+        pass == 3 && FNR == 1 {
+            for (i = 1; i <= sections; i++) {
+                at = order[i]
+                # What tells of the health of a backend (up_) comes with it.
+                if (!(at in section) && !(at ~ /^backend up_/ && ("backend svc_" substr(at, 12)) in section)) continue
+                for (j = 1; j <= lines[at]; j++) {
+                    text = line[at, j]
+                    # A burst host that became a permanent one.
+                    if (server[at, j] != "" && (at, server[at, j]) in has) continue
+                    if (cut = index(text, "@mesh@")) text = substr(text, 1, cut - 1) mesh substr(text, cut + 6)
+                    if (text ~ /^ *acl /) head[at] = head[at] text "\n"; else tail[at] = tail[at] text "\n"
+                }
+                if (!(at in section)) added = added at "\n" head[at] tail[at] "\n"
+            }
+        }
+        pass == 3 {
+            if (/^[a-z]/ || $0 == "") close_section()
+            if (/^[a-z]/) open = name
+            if ($1 == "#:" && $2 == "digest") $0 = $0 "." mark
+            if ($1 == "server" && (name, $2) in weight) sub(/ weight [0-9]+/, " weight " weight[name, $2])
+            if (name == "frontend digest") { if ($1 == "http-request") $0 = $0 "." mark; last = last $0 "\n"; next }
+            print
+            if ($1 == "bind" && !(name in begun)) { begun[name]; printf "%s", head[name] }
+        }
+        END { close_section(); printf "%s%s", added, last }
+    ' "$2" "$1" "$1"
+}
+# Lays what stands of a burst over a file. What cannot be had together is said, and stops no release.
+overlaid() { # file
+    [ -s burst.cfg ] || return 0
+    compose "$1" burst.cfg >overlaid.cfg
+    if problem=$(haproxy -c -f overlaid.cfg 2>&1); then mv overlaid.cfg "$1"; return 0; fi
+    echo "burst hosts are left out until they have this release: $(echo "$problem" | grep -v NOTICE | head -n 3)"
+    rm -f overlaid.cfg
+}
+
+# No answer is not "none": a master that is busy reloading would otherwise end a drain before it began.
+old_workers() {
+    tries=0
+    until listing=$(ask_master "show proc") && echo "$listing" | grep -q '^# workers'; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 50 ] || return 1
+        sleep 0.2
+    done
+    echo "$listing" | awk '/^# old workers/ { old = 1; next } /^#/ { old = 0 } old && $1 ~ /^[0-9]+$/ { print $1 }'
+}

@@ -61,42 +61,61 @@ class FleetRouting(pulumi.ComponentResource):
     would otherwise leave the first one with names that nobody needs. Old containers go only after all of it.
     """
 
+    forgets: Mapping[str, command.local.Command]
+    """Host → its last step."""
+    done: Sequence[pulumi.Resource]
+    """Those of hosts that are not down: what waits for these comes after the release."""
+
     def __init__(self, name: str, args: FleetRoutingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("quayside:docker:FleetRouting", name, None, opts)
-        self._prefix = args.network_prefix
+        steps = Steps(parent=self, network_prefix=args.network_prefix)
         living = [host for host, one in args.hosts.items() if not one.down]
-        accepts = {host: self._accept(host, one) for host, one in args.hosts.items()}
+        accepts = {host: steps.accept(host, one) for host, one in args.hosts.items()}
         accepted = [accepts[host] for host in living]
         routes = {
-            host: self._step("route", host, one, accepts[host], one.config, accepted)
+            host: steps.step("route", host, one, one.config, [accepts[host]], accepted)
             for host, one in args.hosts.items()
         }
         routed = [routes[host] for host in living]
-        for host, one in args.hosts.items():
-            self._step("forget", host, one, routes[host], one.config, routed)
+        self.forgets = {
+            host: steps.step("forget", host, one, one.config, [routes[host]], routed)
+            for host, one in args.hosts.items()
+        }
+        self.done = [self.forgets[host] for host in living]
         self.register_outputs({})
 
-    def _accept(self, host: str, args: HostRoutingArgs) -> command.local.Command:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """Makes the Commands of a routing: one a step and host."""
+
+    parent: pulumi.Resource
+    network_prefix: str
+    formerly: pulumi.Resource | None = None
+    """Parent that these steps once had."""
+
+    def accept(self, host: str, args: HostRoutingArgs, after: Sequence[pulumi.Resource] = ()) -> command.local.Command:
         files = pulumi.Output.secret(pulumi.Output.from_input(args.files).apply(_laid_out))
         # Its own output would be as secret as its input, so nothing but the order ties the next step to it.
-        laid = self._step("files", host, args, None, files, args.containers)
-        return self._step("accept", host, args, None, args.config, [*args.containers, laid])
+        laid = self.step("files", host, args, files, [], args.containers)
+        return self.step("accept", host, args, args.config, [], [*args.containers, laid, *after])
 
-    def _step(
+    def step(
         self,
         phase: str,
         host: str,
         args: HostRoutingArgs,
-        before: command.local.Command | None,
         stdin: pulumi.Input[str],
+        before: Sequence[command.local.Command],
         after: Sequence[pulumi.Resource],
     ) -> command.local.Command:
+        """Runs again whenever one of those ``before`` it did; waits for those ``after`` which it comes."""
         environment: dict[str, pulumi.Input[str]] = {
             "QUAYSIDE_PHASE": phase,
             "QUAYSIDE_HOST": host,
             "QUAYSIDE_EDGE": args.edge_name,
             "QUAYSIDE_EDGE_ID": args.edge_id,
-            "QUAYSIDE_PREFIX": self._prefix,
+            "QUAYSIDE_PREFIX": self.network_prefix,
             "QUAYSIDE_OPTIONS": args.connection.options,
             "QUAYSIDE_DESTINATION": args.connection.destination,
             "QUAYSIDE_REACH": scripts.REACH,
@@ -105,8 +124,8 @@ class FleetRouting(pulumi.ComponentResource):
         }
         if phase == "accept":
             environment["QUAYSIDE_LEAVE"] = scripts.LEAVE
-        if before is not None:
-            environment["QUAYSIDE_AFTER"] = before.stdout
+        if before:
+            environment["QUAYSIDE_AFTER"] = pulumi.Output.concat(*(one.stdout for one in before))
         return command.local.Command(
             f"{host}-{phase}",
             # A host that is down before it was ever routed gets a step that does nothing, until it is up.
@@ -117,8 +136,9 @@ class FleetRouting(pulumi.ComponentResource):
             interpreter=["/bin/sh", "-c"],
             environment=environment,
             opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[*after, *([before] if before is not None and not args.down else [])],
+                parent=self.parent,
+                aliases=[pulumi.Alias(parent=self.formerly)] if self.formerly is not None else None,
+                depends_on=[*after, *(before if not args.down else [])],
                 delete_before_replace=True,
                 ignore_changes=["*"] if args.down else None,
                 deleted_with=args.machine,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +24,8 @@ class PreparedHostArgs:
     host: str
     connection: Connection
     script: pulumi.Input[str]
-    """Shell script for the host, run by its root; may run any number of times. A preview shows its diff. What only a
-    droplet's address makes known goes into a second one, that no engine waits for (decisions.md 19)."""
+    """Shell script for the host, run by its root; may run any number of times. A preview shows its diff. It names no
+    burst host: those are let in by `OpenedHost`, which no engine of a permanent host waits for (decisions.md 19)."""
     public_key: pulumi.Input[str]
     """`DeployKey.public_key`."""
     machine: pulumi.Input[str] | None = None
@@ -53,21 +54,31 @@ class PreparedHost(pulumi.ComponentResource):
             stdin=args.script,
             interpreter=["/bin/sh", "-c"],
             environment={
-                "QUAYSIDE_PREPARE": _SCRIPT,
-                "QUAYSIDE_HOST": args.host,
-                "QUAYSIDE_OPTIONS": args.connection.options,
-                # Nobody's own key is on a machine that was just made, and ssh would offer them all for ten minutes.
-                "QUAYSIDE_OWN_OPTIONS": "" if made else args.connection.own_options,
-                "QUAYSIDE_DESTINATION": args.connection.destination,
-                "QUAYSIDE_PORT": str(args.connection.port),
-                "QUAYSIDE_SHELL": "sh -s" if args.connection.user == "root" else "sudo -n sh -s",
-                "QUAYSIDE_PUBLIC_KEY": args.public_key,
+                **environment(args),
                 "QUAYSIDE_WAIT": str(BOOT if made else REACH),
                 "QUAYSIDE_BOOTS": "1" if made else "0",
-                "QUAYSIDE_MACHINE": args.machine or "",
             },
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.ready = run.stdout
         self.resource = run
         self.register_outputs({"ready": self.ready})
+
+
+def environment(args: PreparedHostArgs) -> Mapping[str, pulumi.Input[str]]:
+    """How `prepare_host.sh` reaches the host, once it is up."""
+    made = args.machine is not None
+    return {
+        "QUAYSIDE_PREPARE": _SCRIPT,
+        "QUAYSIDE_HOST": args.host,
+        "QUAYSIDE_OPTIONS": args.connection.options,
+        # Nobody's own key is on a machine that was just made, and ssh would offer them all for ten minutes.
+        "QUAYSIDE_OWN_OPTIONS": "" if made else args.connection.own_options,
+        "QUAYSIDE_DESTINATION": args.connection.destination,
+        "QUAYSIDE_PORT": str(args.connection.port),
+        "QUAYSIDE_SHELL": "sh -s" if args.connection.user == "root" else "sudo -n sh -s",
+        "QUAYSIDE_PUBLIC_KEY": args.public_key,
+        "QUAYSIDE_WAIT": str(REACH),
+        "QUAYSIDE_BOOTS": "0",
+        "QUAYSIDE_MACHINE": args.machine or "",
+    }

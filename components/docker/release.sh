@@ -1,5 +1,6 @@
 # One release on one host: join, accept, gate, switch, drain, leave. Reads the edge's whole configuration on stdin.
 # Hosts of a fleet wait for each other between accept, route and forget: QUAYSIDE_PHASE says which, QUAYSIDE_HOST where.
+# For a burst, permanent hosts do the same once more, by admit, burst and settle, which read what it lays over it.
 # It runs where Pulumi runs and speaks to the host's engine by the docker CLI; the part that needs the edge's own
 # network runs inside the edge (accept.sh, gate.sh and those named after them). When it fails before the switch, nothing old has been touched.
 # shellcheck disable=SC2016 # what `owner` is given expands inside the edge
@@ -7,6 +8,7 @@ set -eu
 
 config=$(cat)
 phase=${QUAYSIDE_PHASE:-all}
+step=$phase
 on=${QUAYSIDE_HOST:+ on $QUAYSIDE_HOST}
 in_phase() { [ "$phase" = all ] || [ "$phase" = "$1" ]; }
 directives() { printf '%s\n' "$config" | sed -n "s/^#: $1 //p"; }
@@ -120,7 +122,8 @@ accepted=$(printf '%s\n' "$config" | in_edge "$QUAYSIDE_ACCEPT") || fail "$accep
 
 # Gate, for what only the engine can tell: a Docker health check or, without one, running and not restarted.
 # A container without a health check must run for a moment, so that one that crashes at start is not let through. Not for
-# its whole `grace`: that is how long we wait for an unhealthy one, and every good release would take as long.
+# its whole `grace`: that is how long we wait for an unhealthy one, and every good release would take as long; a shorter
+# one is enough.
 settle=5
 failed=0
 started=$(date +%s)
@@ -133,7 +136,8 @@ $(state_of "$container")
 EOF
         waited=$(($(date +%s) - started))
         [ "$health" = healthy ] && break
-        [ "$health" = none ] && [ "$status" = running ] && [ "$restarts" = 0 ] && [ "$waited" -ge "$settle" ] && break
+        [ "$health" = none ] && [ "$status" = running ] && [ "$restarts" = 0 ] &&
+            { [ "$waited" -ge "$settle" ] || [ "$waited" -ge "$grace" ]; } && break
         if [ "$health" = none ] && { [ "$restarts" -ge 2 ] || [ "$status" = exited ] || [ "$status" = gone ]; } || [ "$waited" -ge "$grace" ]; then
             answer="container is $status, restarted $restarts times"
             [ "$health" = none ] || answer="$health: $(health_of "$container")"
@@ -162,6 +166,21 @@ carry_out "$QUAYSIDE_SWITCH"
 said
 
 fi
+case $phase in
+    admit) carry_out "$QUAYSIDE_ADMIT" ;;
+    burst)
+        carry_out "$QUAYSIDE_BURST"
+        said
+        ;;
+    forget)
+        # Standing burst hosts still ask for what the old release had, until they have the new one themselves.
+        if owner '[ -s burst.cfg ]'; then phase=later; fi
+        ;;
+    settle)
+        config=$(docker exec "$QUAYSIDE_EDGE" cat /var/lib/haproxy/main.cfg) || fail "this edge was never routed; up again"
+        phase=forget
+        ;;
+esac
 if in_phase forget; then
 
 if [ "$phase" = forget ]; then
@@ -170,7 +189,7 @@ if [ "$phase" = forget ]; then
 fi
 # Names that only old containers use go when those have ended, so they end here and not by the engine, which would come
 # only after us. What they still ask for while they shut down is answered.
-if printf '%s\n' "$verdict" | grep -q '^retired '; then
+if [ "$phase" = forget ] || printf '%s\n' "$verdict" | grep -q '^retired '; then
     for who in caller called; do
         printf '%s\n' "$verdict" | awk -v who="$who" '$1 == "retired" && $2 == who { print $3, $4 }' | {
             while read -r container drain; do
@@ -187,4 +206,4 @@ leave "$(directives network)"
 
 fi
 # What waits for this step runs again when it has.
-[ "$phase" = all ] || echo "$phase $run"
+[ "$step" = all ] || echo "$step $run"

@@ -41,5 +41,8 @@ PHASES: Mapping[str, Mapping[str, str]] = {
     "accept": _ACCEPT,
     "route": _ROUTE,
     "forget": _FORGET_ALL,
+    "admit": {"QUAYSIDE_ADMIT": script(_COMMON, "admit")},
+    "burst": {"QUAYSIDE_BURST": script(_COMMON, "burst")},
+    "settle": _FORGET_ALL,
 }
 """The same in each phase of a fleet's release."""

@@ -2,13 +2,17 @@
 # does not, both are served until forget.sh. Standard output is read by release.sh.
 lock
 cat >next.cfg
-digest=$(digest_of next.cfg)
 
 if ! problem=$(haproxy -c -f next.cfg 2>&1); then
     echo "the edge refuses the new configuration; the old one serves on:"
     echo "$problem" | spoken
     exit 1
 fi
+# By itself, for the burst that comes after it.
+cp next.cfg main.new
+if grep -q '^#: rented' next.cfg; then rm -f burst.cfg; fi
+overlaid next.cfg
+digest=$(digest_of next.cfg)
 
 if [ "$(answering)" = "$digest" ] && cmp -s next.cfg haproxy.cfg; then
     echo "routing is current"
@@ -31,4 +35,5 @@ else
     take "$taken" || not_taken
     echo "routing switched"
 fi
+mv main.new main.cfg
 rm -f before.cfg both.cfg

@@ -22,6 +22,8 @@ class FirewallArgs:
     labels: Mapping[str, str]
     applies_to: Mapping[str, str] | None = None
     """Labels of the servers it is put on, whenever they come. None: servers name it when they are made."""
+    overlaps: bool = False
+    """Changed rules are those of another firewall, which is there before this one goes, at the end of the `up`."""
 
 
 class Firewall(pulumi.ComponentResource):
@@ -29,10 +31,11 @@ class Firewall(pulumi.ComponentResource):
 
     Servers take it in `firewall_ids` when they are made: attached afterwards, it would come after their first boot.
     One that depends on droplets has to say `applies_to` instead, so that no server waits for a droplet that fails to
-    come up (decisions.md 19). Changed rules are changed in place. Refuses more than 50 rules.
+    come up (decisions.md 19). Rules are changed in place, unless it says `overlaps`. Refuses more than 50 rules.
     """
 
     id: pulumi.Output[int]
+    resource: pulumi.Resource
 
     def __init__(self, name: str, args: FirewallArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("quayside:hetzner:Firewall", name, None, opts)
@@ -43,8 +46,13 @@ class Firewall(pulumi.ComponentResource):
             if args.applies_to is None
             else [hcloud.FirewallApplyToArgs(label_selector=selector(args.applies_to))],
             labels=labels(args.labels),
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                replace_on_changes=["rules"] if args.overlaps else None,
+                delete_before_replace=False if args.overlaps else None,
+            ),
         )
+        self.resource = firewall
         self.id = number(firewall.id)
         self.register_outputs({"id": self.id})
 

@@ -8,6 +8,7 @@ Lines that begin with ``#:`` are for the release scripts; HAProxy takes them for
 - ``#: quayside 1`` the version of these lines;
 - ``#: digest DIGEST`` what the edge answers once this text has taken over;
 - ``#: host HOST`` whose it is;
+- ``#: rented`` it is a burst host: nothing is laid over its configuration;
 - ``#: file NAME`` a file that must be in `FILES` before: one line each; what no configuration names may go;
 - ``#: network NAME ADDRESS`` join it at this address;
 - ``#: server SERVICE SLOT CONTAINER ID GATE PORT PATH HOST TIMEOUT GRACE DRAIN`` a replica on this host: gate it when
@@ -90,6 +91,7 @@ def render_host(
         "\n".join(
             [
                 f"#: host {host}",
+                *(["#: rented"] if here.host.burst else []),
                 *(f"#: file {file}" for file in files),
                 *haproxy.directives(plan.naming, here.services, containers, ids),
                 "",

@@ -41,7 +41,8 @@ def gateway(plan: FleetPlan, host: str, containers: Mapping[str, str], mesh: Mes
     A release merges the lines of two configurations (``union`` in edge_common.sh): one a pair, one a label, and a first
     one that makes each list complete when it is empty.
     """
-    senders: dict[str, list[str]] = {}
+    lent = () if plan.hosts[host].host.burst else plan.lent
+    senders: dict[str, list[str]] = {name: [] for name in lent if plan.slots(name, host)}
     for passage in plan.passages:
         if passage.receiver == host:
             senders.setdefault(passage.service, []).append(passage.sender)

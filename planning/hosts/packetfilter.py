@@ -4,16 +4,21 @@ Docker publishes ports by rewriting addresses before a host's input rules are as
 INPUT begins with, for the host itself, and one that DOCKER-USER begins with, for what goes to containers. Both are
 replaced in one transaction, so there is no moment without them, and both end with DROP.
 
+What a burst adds is not in it: addresses of burst hosts that may reach the edge are in files of their own (``opened``),
+which the script reads, so that a burst does not touch the host's preparation, nor this what a burst opened.
+
 IPv6 is closed but for SSH of admins and what IPv6 cannot do without: Docker 20.10 has no rules of its own for it, and
 its proxy would listen there all the same (decisions.md 18).
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 
+from planning.hosts.hostfiles import FIREWALL
 from planning.hosts.model import FleetSecurity
-from planning.hosts.security import Addresses, Admitted, admitted
+from planning.hosts.security import MESH_PORT, Addresses, Admitted, admitted
 
 INPUT = "QUAYSIDE-INPUT"
 CONTAINERS = "QUAYSIDE-DOCKER"
@@ -21,12 +26,28 @@ METADATA = "169.254.169.254"
 """Where Hetzner and DigitalOcean hand out user data and more."""
 
 
+OPENED = "/etc/quayside/opened"
+"""The folder of files with an address a line: who reaches the edge beside the plan."""
+
+
+def opened(addresses: Sequence[str], machine: str) -> tuple[str, str]:
+    """Scripts for a host's root that let addresses reach its edge, and that take it back.
+
+    Each has a file of its own by what is in it, so that one who comes is let in beside one who has not left yet.
+    ``machine`` is told apart as well: taken back on a machine that is no more, it would be on its successor.
+    """
+    text = "\n".join(sorted(addresses))
+    file = f"{OPENED}/{hashlib.sha256(f'{machine} {text}'.encode()).hexdigest()[:16]}"
+    put = f"mkdir -p {OPENED}\ncat >{file}.new <<'END'\n{text}\nEND\nmv {file}.new {file}\n"
+    return f"set -eu\n{put}{FIREWALL}\n", f"set -eu\nrm -f {file}\n{FIREWALL}\n"
+
+
 def host_filter(plan: FleetSecurity, host: str, addresses: Addresses) -> str:
     """The script for one host."""
     rules = admitted(plan, host, addresses)
     four = "\n".join(["*filter", f":{INPUT} - [0:0]", f":{CONTAINERS} - [0:0]", *_four(rules), "COMMIT"])
     six = "\n".join(["*filter", f":{INPUT} - [0:0]", f":{CONTAINERS} - [0:0]", *_six(rules), "COMMIT"])
-    return _SCRIPT.format(host=host, four=four, six=six, input=INPUT, containers=CONTAINERS)
+    return _SCRIPT.format(host=host, four=four, six=six, input=INPUT, containers=CONTAINERS, opened=OPENED)
 
 
 def _four(rules: Sequence[Admitted]) -> Iterator[str]:
@@ -35,6 +56,7 @@ def _four(rules: Sequence[Admitted]) -> Iterator[str]:
     for one, source in _pairs(rules, 4):
         ports = "" if one.protocol == "icmp" else f" --dport {_colon(one)}"
         yield f"-A {INPUT}{_from(source)} -p {one.protocol}{ports} -j ACCEPT"
+    yield f'$(opened "-A {INPUT}" "-p tcp --dport {MESH_PORT} -j ACCEPT" "-p icmp -j ACCEPT")'
     yield f"-A {INPUT} -j DROP"
     yield f"-A {CONTAINERS} -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN"
     yield f"-A {CONTAINERS} -d {METADATA} -j DROP"
@@ -46,6 +68,8 @@ def _four(rules: Sequence[Admitted]) -> Iterator[str]:
         if one.protocol in {"tcp", "udp"} and one.first != 22:
             match = f"-p {one.protocol} -m conntrack --ctstate DNAT --ctorigdstport {_colon(one)}"
             yield f"-A {CONTAINERS}{_from(source)} {match} -j RETURN"
+    dnat = f"-p tcp -m conntrack --ctstate DNAT --ctorigdstport {MESH_PORT} -j RETURN"
+    yield f'$(opened "-A {CONTAINERS}" "{dnat}")'
     yield f"-A {CONTAINERS} -j DROP"
 
 
@@ -100,7 +124,20 @@ filter() {{
     "$1" -w 10 -C FORWARD -j DOCKER-USER 2>/dev/null || "$1" -w 10 -I FORWARD 1 -j DOCKER-USER
 }}
 
-filter iptables <<'RULES'
+# Burst hosts, which come and go by files of their own. $1 and the address and each of the rest is a rule.
+opened() {{
+    chain=$1
+    shift
+    for file in {opened}/*; do
+        case $file in *.new | *\\*) continue ;; esac
+        while read -r address; do
+            case $address in "" | *[!0-9.]*) continue ;; esac
+            for what in "$@"; do echo "$chain -s $address/32 $what"; done
+        done <"$file"
+    done | sort -u
+}}
+
+filter iptables <<RULES
 {four}
 RULES
 

@@ -62,6 +62,8 @@ class FleetPlan:
     """Between hosts that are not down, sorted."""
     registry: RegistryPlan | None = None
     """What runs on every host, burst hosts among them; None: the stack has none."""
+    lent: Sequence[str] = ()
+    """Services that a burst's services use. Gateways have them ready, so that a burst host is let in by a line more."""
 
     def slots(self, service: str, host: str) -> Sequence[Slot]:
         """A service's slots on a host that is not down, as they are balanced."""
@@ -120,7 +122,13 @@ def plan_hosts(
         reach=decided.reach,
         passages=sorted(_passages(hosts, placement)),
         registry=decided.registry,
+        lent=sorted(used for used in _lent(stack) if used in services and is_routed(services[used])),
     )
+
+
+def _lent(stack: Stack) -> set[str]:
+    named = stack.burst.services if stack.burst is not None else ()
+    return {used for name in named if name in stack.services for used in stack.services[name].uses}
 
 
 def _placed(service: ServicePlan, placement: Placement) -> ServicePlan:

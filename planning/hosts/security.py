@@ -126,6 +126,11 @@ def _door(service: Service) -> int | None:
     return 80 if service.port is not None and service.protocol == "http" else service.port
 
 
+def lets_burst_in(plan: FleetSecurity) -> bool:
+    """Whether permanent hosts have to admit burst hosts, since services there use others."""
+    return any(one.source == BURST and one.target == EDGES for one in plan.flows)
+
+
 # --- what one host admits --------------------------------------------------------------------------------------------
 
 

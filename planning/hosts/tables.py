@@ -39,6 +39,12 @@ def placement(plan: FleetPlan) -> Sequence[Row]:
     ]
 
 
+def slots(plan: FleetPlan, host: str) -> Sequence[str]:
+    """What a host should run; nothing is asked of one that is down."""
+    use = plan.placement.use.get(host)
+    return list(use.slots) if use is not None else []
+
+
 def services(plan: FleetPlan) -> Sequence[Row]:
     return [
         {

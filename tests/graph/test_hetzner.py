@@ -65,6 +65,7 @@ CONFIG: dict[str, Any] = {
     "access": {"ssh": [OFFICE], "keys": [KEY]},
 }
 HOSTS = ("host1", "host2", "host3", "box")
+STEPS = ("files", "accept", "route", "forget", "admit", "burst", "settle")
 
 Found = dict[str, Any]
 Change = Callable[[dict[str, Any], dict[str, Any]], None]
@@ -104,6 +105,10 @@ class Fleet:
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Fleet]:
+    return fleets(tmp_path_factory)
+
+
+def fleets(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Fleet]:
     known: dict[str, Fleet] = {}
 
     def get(change: Change | None = None) -> Fleet:
@@ -162,7 +167,7 @@ def test_exactly_what_the_plan_names_is_made(fleet: Any) -> None:
     assert count["pulumi:providers:docker"] == 4
     # Four edges; three of web, two of api, db, disk, worker.
     assert count[CONTAINER] == 4 + 8
-    steps = {f"{host}-{step}" for host in HOSTS for step in ("room", "placed", "files", "accept", "route", "forget")}
+    steps = {f"{host}-{step}" for host in HOSTS for step in ("room", "placed", *STEPS)}
     rebuilds = {f"{host}-rebuild" for host in HOSTS if host != "box"}
     assert set(made.of(COMMAND)) == {*HOSTS, *steps, *rebuilds, "generations", "disk"}
 
@@ -349,48 +354,6 @@ def test_a_fleet_without_routes_has_nothing_to_get_a_certificate_for(fleet: Any)
 # --- changes ---------------------------------------------------------------------------------------------------------
 
 
-def _burst(droplets: int) -> Change:
-    def change(_services: Any, config: Any) -> None:
-        config["burst"]["droplets"] = droplets
-
-    return change
-
-
-def test_a_burst_adds_what_is_of_droplets_and_changes_no_container(fleet: Any) -> None:
-    before, after = fleet(_burst(0)), fleet(_burst(2))
-    assert not [urn for urn in before.by_urn if urn not in after.by_urn]
-    new = [found for urn, found in after.by_urn.items() if urn not in before.by_urn and found["custom"]]
-    rented = {"burst1", "burst2"}
-    for found in new:
-        mine = any(name in found["name"] for name in rented) or after.host_of(found) in rented
-        assert mine or found["type"].startswith("digitalocean:"), found["name"]
-    assert len(after.of(DROPLET)) == 2
-    changed = {
-        f"{found['type'].rpartition(':')[2]} {found['name']}"
-        for urn, found in before.by_urn.items()
-        if found["custom"] and not _same(found, after.by_urn[urn])
-    }
-    steps = {f"Command {host}-{step}" for host in HOSTS for step in ("accept", "route", "forget")}
-    assert changed <= {"Firewall mesh", *(f"Command {host}" for host in HOSTS), *steps}
-    assert {f"Command {host}-route" for host in ("host1", "host2", "host3")} <= changed
-
-
-def test_droplets_admit_the_fleet_and_admins_alone_and_go_with_all_that_is_on_them(fleet: Any) -> None:
-    made = fleet(_burst(2))
-    (wall,) = made.of("digitalocean:index/firewall:Firewall").values()
-    opened: dict[tuple[str, str | None], set[str]] = {}
-    for rule in wall["inputs"]["inboundRules"]:
-        opened.setdefault((rule["protocol"], rule.get("portRange")), set()).update(rule["sourceAddresses"])
-    edges = {f"{made.hosts()[host]['address']}/32" for host in HOSTS}
-    assert opened == {("tcp", "22"): {OFFICE}, ("tcp", "8443"): edges, ("icmp", None): {OFFICE, *edges}}
-    for name, droplet in made.of(DROPLET).items():
-        anchor = made.of(COMMAND)[f"{name}-placed"]
-        assert {found["deletedWith"] for found in made.on(name)} == {droplet["urn"], anchor["urn"]}
-        assert anchor["deletedWith"] == droplet["urn"]
-        ports = made.of(CONTAINER)[f"{name}-edge"]["inputs"]["ports"]
-        assert [port["external"] for port in ports] == [8443]
-
-
 def _down(_services: Any, config: Any) -> None:
     config["capacity"]["down"] = ["host2"]
 
@@ -416,7 +379,7 @@ def test_a_host_that_is_down_is_left_alone_whatever_else_changes(fleet: Any) -> 
         on_it = [f for f in gone if before.host_of(f) == "host2"]
         assert any(found["type"] == CONTAINER for found in on_it)
         assert {found["deletedWith"] for found in on_it} == {placed}
-        steps = {f"host2-{step}" for step in ("files", "accept", "route", "forget")}
+        steps = {f"host2-{step}" for step in STEPS}
         asked = [*after.on("host2"), *(f for name, f in after.of(COMMAND).items() if name in {"host2", *steps})]
         assert len(asked) > 5
         for found in asked:

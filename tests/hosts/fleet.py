@@ -25,6 +25,7 @@ from typing import IO
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from planning.hosts.hostfiles import FIREWALL
 from tests.hosts.fleet_remains import (
     HOME,
     archive_of,
@@ -42,16 +43,25 @@ from tests.hosts.wire import Capture, scan
 NETWORK = "QUAYSIDE_FLEET_NETWORK"
 TOOLS = ("docker", "dockerd", "ip", "iptables", "nsenter", "unshare", "ssh")
 SSHD = "/usr/sbin/sshd"
+OWN = ("etc", "usr/local", "var/lib")
+"""Folders of the system that each host may change for itself: what prepares a server runs here as it does there."""
 
 _START = """\
 set -e
 # What a server has for itself and would otherwise share with its neighbours here.
 mount --bind {folder}/run /run
+for part in etc usr/local var/lib; do
+    mount -t overlay overlay -o "lowerdir=/$part,upperdir={folder}/own/$part,workdir={folder}/work/$part" "/$part"
+done
+# The kernel has one of this for all.
+mount --bind {folder}/swappiness /proc/sys/vm/swappiness
 mount --bind {folder}/docker /etc/docker
 mount --bind {folder}/root /root
 mount --bind {folder}/shadow /etc/shadow
 hostname {name}
 cd /root
+# As its unit does at boot, before Docker.
+[ ! -x {firewall} ] || {firewall}
 dockerd --config-file /etc/docker/daemon.json &
 {sshd} -D -e -f /run/sshd/config &
 wait
@@ -172,7 +182,7 @@ class Host:
 
     def boot(self) -> None:
         """Begin to start it; ``wait`` tells when it is there."""
-        for name in ("run", "docker", "root", "data"):
+        for name in ("run", "docker", "root", "data", *(f"{kind}/{part}" for kind in ("own", "work") for part in OWN)):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self.folder / "run")
         (self.folder / "run" / "sshd").mkdir(parents=True, mode=0o755)
@@ -212,7 +222,9 @@ class Host:
             "insecure-registries": [str(self.fleet.network)],
         }
         (self.folder / "docker" / "daemon.json").write_text(json.dumps(settings))
-        (self.folder / "start.sh").write_text(_START.format(folder=self.folder, name=self.name, sshd=SSHD))
+        start = _START.format(folder=self.folder, name=self.name, sshd=SSHD, firewall=FIREWALL)
+        (self.folder / "start.sh").write_text(start)
+        (self.folder / "swappiness").write_text("60\n")
         sshd = self.folder / "run" / "sshd"
         (sshd / "config").write_text(_SSHD.format(address=self.address))
         (sshd / "authorized_keys").write_text(self.fleet.public_key + "\n")

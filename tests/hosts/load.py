@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import json
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -56,6 +57,7 @@ class _Load:
     port: int
     host: str
     pause: float
+    tls: ssl.SSLContext | None = None
     started: float = field(default_factory=time.monotonic)
     report: Report = field(default_factory=Report)
     versions: Counter[str] = field(default_factory=Counter[str])
@@ -70,7 +72,7 @@ class _Load:
             try:
                 async with asyncio.timeout(TIMEOUT):
                     if connection is None:
-                        connection = await asyncio.open_connection(self.address, self.port)
+                        connection = await asyncio.open_connection(self.address, self.port, ssl=self.tls)
                     keep = await self._exchange(*connection, path, keep=kind == "keep-alive")
             except (OSError, EOFError, ValueError, TimeoutError, _BadAnswerError) as error:
                 self._failed(kind, error, time.monotonic() - began)
@@ -108,7 +110,9 @@ class _Load:
 
 
 async def _main(options: argparse.Namespace) -> Report:
-    load = _Load(options.address, options.port, options.host, options.pause)
+    load = _Load(
+        options.address, options.port, options.host, options.pause, _any_certificate() if options.tls else None
+    )
     clients = [
         *(load.client("keep-alive", options.path) for _ in range(options.keep_alive)),
         *(load.client("close", options.path) for _ in range(options.close)),
@@ -122,6 +126,12 @@ async def _main(options: argparse.Namespace) -> Report:
     load.report.seconds = time.monotonic() - load.started
     load.report.versions = dict(load.versions)
     return load.report
+
+
+def _any_certificate() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 class Running:
@@ -138,6 +148,7 @@ class Running:
         pause: float = 0.02,
         address: str = ADDRESS,
         path: str = "/",
+        tls: bool = False,
     ) -> None:
         self.report = Report()
         self._command = [
@@ -146,6 +157,7 @@ class Running:
             *("--address", address, "--path", path),
             *("--port", str(port), "--host", host, "--pause", str(pause)),
             *("--keep-alive", str(keep_alive), "--close", str(close), "--waiting", str(waiting)),
+            *(("--tls",) if tls else ()),
         ]
 
     def __enter__(self) -> Running:
@@ -172,6 +184,7 @@ def main() -> None:
     parser.add_argument("--close", type=int, default=28)
     parser.add_argument("--waiting", type=int, default=4)
     parser.add_argument("--pause", type=float, default=0.02, help="seconds between two requests of one client")
+    parser.add_argument("--tls", action="store_true", help="whatever certificate is shown")
     parser.add_argument("--seconds", type=float, default=1800.0)
     report = asyncio.run(_main(parser.parse_args()))
     json.dump(asdict(report), sys.stdout)

@@ -552,7 +552,8 @@ def test_a_host_whose_edge_cannot_serve_both_releases_is_named(release: Release)
     """Somebody's own section on one host has the name of a service that comes."""
     release.up()
     before = {name: release.running(name) for name in NAMES}
-    in_edge(release, "host2", "cp haproxy.cfg kept.cfg && printf 'listen svc_extra\\n    mode http\\n' >>haproxy.cfg")
+    own = r"""awk '/^frontend public/ { print "listen svc_extra\n    mode http\n" } 1' kept.cfg >haproxy.cfg"""
+    in_edge(release, "host2", f"cp haproxy.cfg kept.cfg && {own}")
     services, served = copy.deepcopy(release.services), release.state()["host2"]
     release.services["extra"] = app("1")
     release.given["where"]["extra-1"] = ("extra", "host3")
@@ -599,10 +600,11 @@ def test_what_old_callers_are_told_when_a_service_goes_with_them(release: Releas
         release.services["far"] |= {"uses": [], "command": ["sleep", "1000"]}
         release.up()
         for name, process in listening.items():
-            said[name] = process.communicate(timeout=30)[0].splitlines()
+            lines = process.communicate(timeout=30)[0].splitlines()
+            # A container runs before its host accepts what it asks for.
+            said[name] = lines[lines.index("before 200") :]
     for name, lines in said.items():
         print(name, {line: lines.count(line) for line in dict.fromkeys(lines)})
-        assert "before 200" in lines
         assert lines[-1].startswith("late")
     assert set(said["near"]) == {"before 200", "late 200"}
     answered = [" 200" in line for line in said["far"]]
@@ -645,7 +647,6 @@ def test_others_serve_when_a_host_dies(release: Release) -> None:
         assert release.get(name, "/via")["api"]["version"]
 
 
-@counts_seconds
 def test_the_next_authority_takes_over_and_drops_nothing(release: Release) -> None:
     """Three years on, every host has a certificate of the authority that was trusted before."""
     release.up()

@@ -166,6 +166,12 @@ def test_weights_give_a_canary_its_share_and_cookies_name_slots() -> None:
     ]
 
 
+def test_a_sticky_service_without_replicas_keeps_nobody() -> None:
+    web = {**WEB, "replicas": 0, "sticky": 3600}
+    backend = section(rendered({"web": web}), "backend svc_web")
+    assert not [line for line in backend if line.startswith(("acl", "force-persist", "server "))]
+
+
 def test_directives_say_how_each_replica_is_gated() -> None:
     services = {
         **SHOP,

@@ -1,6 +1,7 @@
 """Who reaches whom in a small fleet: the exact flows and rules, on paper and in a real packet filter."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,8 +11,9 @@ import pytest
 
 from planning.hosts.firewalls import droplet_outbound, droplet_rules, hetzner_rules
 from planning.hosts.fleet import GIB, fleet
+from planning.hosts.hostfiles import FIREWALL
 from planning.hosts.model import FleetSecurity
-from planning.hosts.packetfilter import host_filter
+from planning.hosts.packetfilter import OPENED, host_filter, opened
 from planning.hosts.placement import place
 from planning.hosts.security import security, who
 from settings.stack import Stack
@@ -175,7 +177,7 @@ def test_who_has_no_address_yet_is_not_let_in() -> None:
 
 def test_the_packet_filter() -> None:
     script = host_filter(planned(), "host1", ADDRESSES)
-    four, six = script.split("<<'RULES'\n")[1:]
+    four, six = re.split("<<'?RULES'?\n", script)[1:]
     assert four.partition("RULES")[0].splitlines() == [
         "*filter",
         ":QUAYSIDE-INPUT - [0:0]",
@@ -192,6 +194,7 @@ def test_the_packet_filter() -> None:
         "-A QUAYSIDE-INPUT -s 198.18.0.1/32 -p tcp --dport 8443 -j ACCEPT",
         "-A QUAYSIDE-INPUT -s 203.0.113.7/32 -p tcp --dport 8443 -j ACCEPT",
         "-A QUAYSIDE-INPUT -s 10.9.0.0/16 -p udp --dport 53 -j ACCEPT",
+        '$(opened "-A QUAYSIDE-INPUT" "-p tcp --dport 8443 -j ACCEPT" "-p icmp -j ACCEPT")',
         "-A QUAYSIDE-INPUT -j DROP",
         "-A QUAYSIDE-DOCKER -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN",
         "-A QUAYSIDE-DOCKER -d 169.254.169.254 -j DROP",
@@ -205,6 +208,7 @@ def test_the_packet_filter() -> None:
         "-A QUAYSIDE-DOCKER -s 198.18.0.1/32 -p tcp -m conntrack --ctstate DNAT --ctorigdstport 8443 -j RETURN",
         "-A QUAYSIDE-DOCKER -s 203.0.113.7/32 -p tcp -m conntrack --ctstate DNAT --ctorigdstport 8443 -j RETURN",
         "-A QUAYSIDE-DOCKER -s 10.9.0.0/16 -p udp -m conntrack --ctstate DNAT --ctorigdstport 53 -j RETURN",
+        '$(opened "-A QUAYSIDE-DOCKER" "-p tcp -m conntrack --ctstate DNAT --ctorigdstport 8443 -j RETURN")',
         "-A QUAYSIDE-DOCKER -j DROP",
         "COMMIT",
     ]
@@ -245,6 +249,37 @@ def test_a_kernel_takes_the_rules_and_a_second_run_changes_nothing(tmp_path: Pat
     assert "-A DOCKER-USER -j QUAYSIDE-DOCKER\n-A DOCKER-USER -j RETURN\n" in first
     assert "--ctstate DNAT --ctorigdstport 443" in first
     assert not found.stderr
+
+
+@pytest.mark.skipif(not _can_filter(), reason="needs root, unshare and a kernel with iptables")
+def test_a_burst_opens_the_edge_alone_and_closing_it_leaves_what_another_opened(tmp_path: Path) -> None:
+    folder, script = tmp_path / "opened", tmp_path / "filter.sh"
+
+    def here(text: str) -> str:
+        return text.replace(OPENED, str(folder)).replace(FIREWALL, f"sh {script}")
+
+    script.write_text(here(host_filter(planned(), "host1", ADDRESSES)))
+    peak = ["192.0.2.77", "192.0.2.78"]
+    (first, close_first), (second, _) = (opened(them, "4711") for them in (peak[:1], peak))
+    save = "iptables-save -t filter | grep -v '^[#:]'"
+    steps = [f"sh {script}", here(first), here(second), here(close_first)]
+    command = "\n".join(f"({step}\n)\n{save}\necho ====" for step in steps)
+    found = subprocess.run(["unshare", "-n", "sh", "-ec", command], capture_output=True, text=True, check=True)
+    closed, one, both, two = ({*state.splitlines()} for state in found.stdout.split("====\n")[:4])
+    for state, more in ((one, peak[:1]), (both, peak), (two, peak)):
+        added = sorted(line for line in state - closed if line)
+        assert added == sorted(
+            line
+            for address in more
+            for line in (
+                f"-A QUAYSIDE-INPUT -s {address}/32 -p tcp -m tcp --dport 8443 -j ACCEPT",
+                f"-A QUAYSIDE-INPUT -s {address}/32 -p icmp -j ACCEPT",
+                f"-A QUAYSIDE-DOCKER -s {address}/32 -p tcp -m conntrack --ctstate DNAT --ctorigdstport 8443 -j RETURN",
+            )
+        )
+    # Closing it leaves those who are here to stay.
+    assert any("198.18.0.1/32" in line for line in two)
+    assert opened(["192.0.2.77"], "4711") != opened(["192.0.2.77"], "4712"), "another machine is another file"
 
 
 # --- problems --------------------------------------------------------------------------------------------------------

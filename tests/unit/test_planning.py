@@ -10,10 +10,11 @@ from planning import Plan, plan
 from planning.names import folder_key
 from planning.order import creation_order
 from planning.placement import MIB
+from planning.rendering import render
 from planning.routes import Route, find
 from planning.subnets import Subnet, allocate
 from planning.weights import weights
-from settings.problems import ConfigError
+from settings.problems import ConfigError, Problem
 from settings.stack import Stack
 
 
@@ -64,6 +65,35 @@ def test_a_reference_to_an_unknown_service_names_the_nearest() -> None:
     assert problems({"web": {**WEB, "env": {"A": "${crat.url}"}}, "cart": CART}) == [
         'services/web/env/A: ${crat.url} names no service; there is no "crat"\n    did you mean "cart"?'
     ]
+
+
+def test_names_stand_for_servers_that_were_there_before() -> None:
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBSb5OD49ThVyjjPoxUM2LLUpzTnaSsqPJ4GLhIoMLkR"
+    known = {"cpu": 4, "memory": "8GiB", "host_key": key}
+    capacity = {
+        "existing": [{"name": "db-1", "address": "203.0.113.7", **known}],
+        "hosts": {"count": 2, "type": "cx32"},
+    }
+    files = {
+        "/etc/a/plain": {"content": "${hosts.db-1.address}"},
+        "/etc/a/made": {"template": "a.j2"},
+        "/etc/a/wrong": {"content": "${hosts.host1.address} ${hosts.db-1.url}"},
+    }
+    asked = stack({"web": {**WEB, "files": files}}, cloud="hetzner", capacity=capacity)
+    said: list[Problem] = []
+    rendered = render("web", asked, {"a.j2": "{{ hosts.db_1.address }}!"}, said)
+    assert [file.content for file in rendered.files][:2] == ["203.0.113.7!", "203.0.113.7"]
+    assert [str(problem) for problem in said] == [
+        'services/web/files/etc/a/wrong: ${hosts.host1.address} names no server; there is no "host1"\n'
+        "    servers that were there before the stack: db-1",
+        "services/web/files/etc/a/wrong: ${hosts.db-1.url}: of a host there is its address, hosts.db-1.address",
+    ]
+
+
+def test_a_service_that_is_called_hosts_keeps_its_name() -> None:
+    web = {**WEB, "uses": ("hosts",), "env": {"A": "${hosts.url}"}}
+    (slot,) = planned({"web": web, "hosts": CART}).services["web"].slots
+    assert slot.env == {"A": "http://hosts"}
 
 
 def test_a_reference_needs_uses() -> None:
