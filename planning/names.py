@@ -12,6 +12,7 @@ LABEL_SERVICE = "dev.quayside.service"
 LABEL_ROLE = "dev.quayside.role"
 ROLE_STATEFUL = "stateful"
 ROLE_FILES = "files"
+ROLE_DOOR = "door"
 LABEL_SLOT = "dev.quayside.slot"
 LABEL_URLS = "dev.quayside.urls"
 
@@ -56,6 +57,10 @@ class Naming:
 
     def stateful(self, service: str) -> str:
         return f"{self.prefix}-{service}"
+
+    def door(self, service: str) -> str:
+        """No service's name has an underscore."""
+        return f"{self.prefix}-{service}_door"
 
     def labels(self, service: str, role: str, slot: str | None = None) -> Mapping[str, str]:
         labels = {LABEL_STACK: self.key, LABEL_SERVICE: service, LABEL_ROLE: role}

@@ -14,6 +14,8 @@ from planning import placement, references, routes, subnets
 from planning.collect import collect
 from planning.names import EDGE, Naming
 from planning.order import creation_order
+from planning.registry import NAME as REGISTRY
+from planning.registry import RegistryPlan, registry_plan
 from planning.rendering import Rendered, RenderedFile, render
 from planning.weights import weights
 from settings.problems import ConfigError, Problem
@@ -102,6 +104,8 @@ class Decided:
     routes: Sequence[routes.Route]
     reach: Sequence[Reach]
     edge_subnet: subnets.Subnet
+    registry: RegistryPlan | None = None
+    """On every host; None: the stack has none."""
 
 
 def plan(stack: Stack, sources: Mapping[str, str]) -> Plan:
@@ -147,7 +151,8 @@ def decide(
         problems, lambda: creation_order({name: _known_after(s, services) for name, s in services.items()}), ()
     )
     naming = Naming(project=stack.project, stack=stack.name)
-    given = collect(problems, lambda: subnets.allocate(stack.subnets, naming.key, [EDGE, *services]), {})
+    local = [REGISTRY] if stack.registry is not None and stack.registry.local is not None else []
+    given = collect(problems, lambda: subnets.allocate(stack.subnets, naming.key, [EDGE, *local, *services]), {})
     rendered = {name: render(name, stack, sources, problems) for name in sorted(services)}
     if problems:
         raise ConfigError(sorted(problems))
@@ -164,6 +169,7 @@ def decide(
         routes=public,
         reach=tuple(_reach(plans, urls, stack)),
         edge_subnet=given[EDGE],
+        registry=registry_plan(stack, given.get(REGISTRY)),
     )
 
 

@@ -12,15 +12,18 @@ import pulumi
 from components.dns import Dns, DnsArgs
 from components.docker.connection import Connection, ConnectionArgs, Engine, EngineArgs, Login
 from components.docker.deploy_key import DeployKey, DeployKeyArgs
+from components.docker.door import Door, DoorArgs
 from components.docker.edge import Edge, EdgeArgs
 from components.docker.host_room import HostRoom, HostRoomArgs
 from components.docker.network import Network, NetworkArgs
 from components.docker.opened_host import OpenedHost, OpenedHostArgs
 from components.docker.prepared_host import PreparedHost, PreparedHostArgs
+from components.docker.registry import Registry, RegistryArgs
 from components.docker.service import Service, ServiceArgs
 from components.docker.stateful_service import StatefulService, StatefulServiceArgs
 from planning.hosts import tables
 from planning.hosts.burst import without_burst
+from planning.hosts.door import has_door
 from planning.hosts.edge import HostConfig
 from planning.hosts.fleet import fleet
 from planning.hosts.model import Fleet as Hosts
@@ -33,6 +36,8 @@ from planning.hosts.security import BALANCER, Addresses, admitted, lets_burst_in
 from planning.hosts.site import edge_tls, https, issued_names, managed_tls
 from planning.names import EDGE
 from planning.plan import ServicePlan
+from planning.registry import NAME as REGISTRY
+from planning.registry import RegistryPlan, is_pulled_here
 from platforms.fleet_routing import HostSide, RoutingArgs, mesh_certificates, route_burst, route_fleet
 from platforms.machines import Machine, later, mesh_rules, opening, rules_of, script
 from settings.load import Loaded
@@ -87,6 +92,7 @@ class Fleet(pulumi.ComponentResource):
         # What is no step of a release, and comes before a burst all the same.
         self._permanent: list[pulumi.Resource] = []
         self._made: dict[str, dict[str, Sequence[pulumi.Resource]]] = {}
+        self._pulls: dict[str, Sequence[pulumi.Resource]] = {}
         mesh = mesh_certificates(planned, self._child)
         machines = self._make_machines()
         known: pulumi.Output[Mapping[str, str]] = pulumi.Output.all(  # pyright: ignore[reportAssignmentType]
@@ -217,6 +223,9 @@ class Fleet(pulumi.ComponentResource):
             prepared = self._prepare(machine, addresses, child)
             grounds[name] = _Ground(prepared, self._make_room(plan.hosts[name], machine, prepared, child))
         sides = {name: self._make_edge(plan.hosts[name], one, grounds[name], child) for name, one in machines.items()}
+        if plan.registry is not None:
+            for name, side in sides.items():
+                self._pulls[name] = self._make_registry(plan.registry, side, grounds[name])
         return self._make_services(plan, sides, grounds)
 
     def _reached(self, machine: Machine, script: pulumi.Input[str]) -> PreparedHostArgs:
@@ -297,6 +306,25 @@ class Fleet(pulumi.ComponentResource):
         )
         return HostSide(machine=machine, component=component, edge=edge, containers={}, ids={}, resources=[])
 
+    def _make_registry(self, plan: RegistryPlan, side: HostSide, ground: _Ground) -> Sequence[pulumi.Resource]:
+        """What images of a host's own registry wait for. A host that is down forgets its own, as it does services."""
+        name, secrets, anchor = side.machine.host.name, self._loaded.secrets, ground.room.placed
+        if anchor is None:
+            return []
+        made = Registry(
+            f"{name}-{REGISTRY}",
+            RegistryArgs(
+                plan=plan,
+                naming=self._plan.naming,
+                host=name,
+                connection=side.machine.connection,
+                access_key=secrets[plan.access_key],
+                secret_key=secrets[plan.secret_key],
+            ),
+            pulumi.ResourceOptions(parent=side.component, transformations=list(side.machine.placed(anchor))),
+        )
+        return [made.ready]
+
     def _make_services(
         self, plan: FleetPlan, sides: Mapping[str, HostSide], grounds: Mapping[str, _Ground]
     ) -> Mapping[str, HostSide]:
@@ -360,11 +388,23 @@ class Fleet(pulumi.ComponentResource):
                 child,
             ).network_name
         secrets = {env: self._loaded.secrets[key] for env, key in service.settings.secrets.items()}
+        pulls = self._pulls.get(host, ()) if is_pulled_here(service.settings) else ()
         if not service.stateful:
+            if has_door(service.settings) and network is not None:
+                image = self._stack.edge.image
+                args = DoorArgs(service=service, naming=naming, network=network, image=image)
+                Door(f"{name}_door", args, child)
             return Service(
                 name,
                 ServiceArgs(
-                    service=service, naming=naming, network=network, secrets=secrets, after=after, prefix=prefix
+                    service=service,
+                    naming=naming,
+                    network=network,
+                    secrets=secrets,
+                    after=after,
+                    pulls=pulls,
+                    prefix=prefix,
+                    alias=service.name if has_door(service.settings) else None,
                 ),
                 child,
             )
@@ -386,6 +426,7 @@ class Fleet(pulumi.ComponentResource):
                 network=network,
                 secrets=secrets,
                 after=after,
+                pulls=pulls,
                 prefix=prefix,
                 device=device,
                 ports=ports if service.settings.network != "host" else (),

@@ -29,27 +29,9 @@ class ImageProvider:
         return Diff(changed, tuple(key for key in changed if key not in self._IN_PLACE))
 
     def create(self, step: Step) -> Made:
-        client = self._hosts.client(step.host)
         name = str(step.inputs["name"])
-        found = self._inspect(client, name)
-        if found is None:
-            step.note("pulling")
-            image, _, tag = name.partition("@") if "@" in name else _split_tag(name)
-            login = self._hosts.settings(step.host).login(name)
-            arguments = {"tag": tag or "latest", "platform": step.inputs.get("platform"), "auth_config": login}
-            asked(f"pull {name}", lambda: client.pull(image, **arguments))
-            found = self._inspect(client, name)
-        if found is None:
-            raise StepError(f"image {name} was pulled, and is still not there")
+        found = brought(self._hosts, step, name, step.inputs.get("platform"))
         return Made(f"{found['Id']}{name}", _image_outputs(step.inputs, found))
-
-    def _inspect(self, client: Any, name: str) -> dict[str, Any] | None:
-        try:
-            return asked("inspect", lambda: client.inspect_image(name))
-        except DockerRefusalError as error:
-            if is_missing(error):
-                return None
-            raise
 
     def update(self, step: Step, old: Entry) -> Made:
         return Made(old.id, {**old.outputs, **step.inputs})
@@ -70,8 +52,32 @@ class ImageProvider:
     def refresh(self, entry: Entry) -> Mapping[str, Any] | None:
         """The name may point at another image by now, built or pulled again; gone, it is made anew."""
         inputs = revealed(entry.inputs)
-        found = self._inspect(self._hosts.client(entry.host), str(inputs["name"]))
+        found = _inspect(self._hosts.client(entry.host), str(inputs["name"]))
         return {} if found is None else _image_outputs(inputs, found)
+
+
+def brought(hosts: Hosts, step: Step, name: str, platform: str | None = None) -> Mapping[str, Any]:
+    """What the step's engine knows of an image: one that it lacks is pulled, as containers and images do alike."""
+    client = hosts.client(step.host)
+    found = _inspect(client, name)
+    if found is None:
+        step.note("pulling")
+        image, _, tag = name.partition("@") if "@" in name else _split_tag(name)
+        arguments = {"tag": tag or "latest", "platform": platform, "auth_config": hosts.settings(step.host).login(name)}
+        asked(f"pull {name}", lambda: client.pull(image, **arguments))
+        found = _inspect(client, name)
+    if found is None:
+        raise StepError(f"image {name} was pulled, and is still not there")
+    return found
+
+
+def _inspect(client: Any, name: str) -> dict[str, Any] | None:
+    try:
+        return asked("inspect", lambda: client.inspect_image(name))
+    except DockerRefusalError as error:
+        if is_missing(error):
+            return None
+        raise
 
 
 def _split_tag(name: str) -> tuple[str, str, str]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from rehearsal import container_spec as spec
 from rehearsal.docker_hosts import DockerRefusalError, Hosts, asked, is_conflict, is_missing
+from rehearsal.docker_images import brought
 from rehearsal.providers import Diff, Made, Step, StepError, changed_keys
 from rehearsal.state import Entry, Intent
 from rehearsal.values import Properties, items_of, members_of, revealed
@@ -97,6 +98,7 @@ class ContainerProvider:
             remove_container(client, str(blocking["Id"]), None, volumes=True)
         step.intend(Intent(name, step.type, digest, step.host))
         body = spec.create_body(step.inputs, {**step.labels, URN_LABEL: step.urn, INPUTS_LABEL: digest})
+        brought(self._hosts, step, str(step.inputs["image"]))
         created = asked("create", lambda: client.create_container_from_config(body, name))
         id_ = str(created["Id"])
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from settings import rules_aws
+from settings import rules_aws, rules_registry
 from settings.problems import Problem
 from settings.service import Autoscale, Service
 from settings.stack import Stack
@@ -40,10 +40,8 @@ def check(stack: Stack, services: Mapping[str, Service], secrets: Collection[str
         )
     elif certificate is not None and certificate not in secrets:
         problems.append(_missing_secret("quayside:edge/certificate", certificate, stack, secrets))
-    local = stack.registry.local if stack.registry else None
-    for key in ("access_key", "secret_key"):
-        value = getattr(local, key, None)
-        if isinstance(value, str) and value not in secrets:
+    for key, value in rules_registry.keys(stack).items():
+        if value not in secrets:
             problems.append(_missing_secret(f"quayside:registry/local/{key}", value, stack, secrets))
     for prefix, cache in (stack.registry.cache if stack.registry else {}).items():
         if cache.password is not None and cache.password not in secrets:
@@ -51,6 +49,7 @@ def check(stack: Stack, services: Mapping[str, Service], secrets: Collection[str
             problems.append(_missing_secret(at, cache.password, stack, secrets))
     if cloud is not None:
         problems += _cloud(stack, services, cloud)
+        problems += rules_registry.check(stack, services, cloud)
         problems += rules_aws.on_aws(stack, services) if cloud == "aws" else rules_aws.elsewhere(stack, services, cloud)
     return problems
 

@@ -400,10 +400,6 @@ def _registry(stack: Stack) -> Iterator[Problem]:
     if registry is None:
         return
     at = "quayside:registry"
-    if registry.local is not None:
-        yield Problem(
-            f"{at}/local", "is for fleets of hosts", "remove it; on aws name the images under registry/repositories"
-        )
     if registry.repositories and not registry.push:
         fix = "name CI's role: push: [arn:aws:iam::123456789012:role/ci]"
         yield Problem(f"{at}/push", "is missing: nobody could push into the repositories", fix)

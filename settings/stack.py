@@ -12,14 +12,16 @@ from settings.capacity import Access, AwsCapacity, Burst, HostCapacity
 from settings.service import Service
 from settings.types import (
     Address,
+    Bucket,
+    BucketRegion,
     Days,
     Distinct,
     Domain,
     EdgeLine,
     Email,
+    Endpoint,
     Flag,
     HttpsUrl,
-    Identifier,
     Image,
     KmsArn,
     Memory,
@@ -73,15 +75,21 @@ class Registry(Settings):
 
 
 class LocalRegistry(Settings):
-    """A registry on localhost:5000 of every host, all backed by one S3-compatible bucket."""
+    """A read-only registry on localhost:5000 of every host, all backed by one S3-compatible bucket."""
 
-    bucket: Identifier
-    endpoint: Domain | None = None
-    """Host of the S3-compatible service; unset: AWS's own."""
+    bucket: Bucket
+    endpoint: Endpoint | None = None
+    """Host of the S3-compatible service, by HTTPS unless it says http://; unset: AWS's own."""
+    region: BucketRegion | None = None
+    """The bucket's region. Required without `endpoint`; with one unset: us-east-1, which most such services take."""
     access_key: SecretKey | None = None
-    """Key under `secrets`."""
+    """Key under `secrets` of the id of a key that may list and read the bucket, and nothing else."""
     secret_key: SecretKey | None = None
     """Key under `secrets`."""
+    image: Image = "registry:3"
+    """The distribution registry. From any registry but this one; pin it by adding its digest."""
+    memory: Memory = 128 * 1024**2
+    """Hard limit on every host; placement keeps it from services."""
 
 
 class RunRegistry(Repositories):

@@ -543,6 +543,20 @@ HttpsUrl = Annotated[str, _https, _https_schema]
 Domain = Annotated[str, BeforeValidator(_domain), WithJsonSchema({"type": "string", "pattern": f"^{_DOMAIN}$"})]
 
 
+_ENDPOINT = rf"(?:https?://)?{_DOMAIN}(?::[0-9]{{1,5}})?"
+_endpoint, _endpoint_schema = _matching(
+    _ENDPOINT, "a host such as fsn1.your-objectstorage.com, with http:// before it where it has no TLS", 270
+)
+Endpoint = Annotated[str, _endpoint, _endpoint_schema]
+"""``[https://]host[:port]`` of a service."""
+_bucket, _bucket_schema = _matching(
+    "[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket: 3 to 63 lowercase letters, digits, dots and hyphens", 63
+)
+Bucket = Annotated[str, _bucket, _bucket_schema]
+_s3region, _s3region_schema = _matching("[a-z0-9][a-z0-9-]{1,31}", "a region such as eu-central-1 or fsn1", 32)
+BucketRegion = Annotated[str, _s3region, _s3region_schema]
+
+
 def _cidr(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch("[0-9A-Fa-f:./]{2,49}", value):
         raise should_be("a range of addresses such as 198.51.100.0/24")
@@ -732,6 +746,10 @@ class ImageReference:
 
 DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 """Names of Docker Hub: the last is ECR's; images without a host come from there."""
+
+
+LOCAL_REGISTRY = "localhost:5000"
+"""Where every host of a fleet finds the registry that runs on it."""
 
 
 def registry_host(image: str) -> str | None:

@@ -11,6 +11,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components.docker.deploy_key import FOLDER
+from settings.types import DOCKER_HUB
 
 CONNECT_TIMEOUT = 10
 """Seconds to reach a host; then it counts as dead."""
@@ -171,11 +172,17 @@ class Engine(pulumi.ComponentResource):
             ssh_opts=args.connection.ssh_opts,
             registry_auth=[
                 docker.ProviderRegistryAuthArgs(
-                    address=registry, username=login.username, password=pulumi.Output.secret(login.password)
+                    address=address, username=login.username, password=pulumi.Output.secret(login.password)
                 )
-                for registry, login in sorted(args.registries.items())
+                for address, login in sorted(_by_address(args.registries).items())
             ]
             or None,
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.after)),
         )
         self.register_outputs({"host": args.connection.url})
+
+
+def _by_address(registries: Mapping[str, Login]) -> Mapping[str, Login]:
+    """The provider takes a login for the very host that stands in an image, and one without host for registry-1's."""
+    hub = next((login for registry, login in sorted(registries.items()) if registry in DOCKER_HUB), None)
+    return {**(dict.fromkeys(DOCKER_HUB, hub) if hub is not None else {}), **registries}

@@ -36,6 +36,8 @@ class ReplicaArgs:
     """Before the resource's name: on a fleet, the host's."""
     ports: Sequence[tuple[str, int]] = ()
     """Protocol and port that the host publishes: only for what is replaced stop-first."""
+    alias: str | None = None
+    """Name by which others in its network find it, with all that have the same."""
 
 
 def replica(args: ReplicaArgs, opts: pulumi.ResourceOptions) -> docker.Container:
@@ -50,7 +52,15 @@ def replica(args: ReplicaArgs, opts: pulumi.ResourceOptions) -> docker.Container
         envs=_environment(args.slot.env, args.secrets),
         hosts=[docker.ContainerHostArgs(host=host, ip=ip) for host, ip in args.service.hosts.items()],
         network_mode="host" if args.network is None else None,
-        networks_advanced=(None if args.network is None else [docker.ContainerNetworksAdvancedArgs(name=args.network)]),
+        networks_advanced=(
+            None
+            if args.network is None
+            else [
+                docker.ContainerNetworksAdvancedArgs(
+                    name=args.network, aliases=None if args.alias is None else [args.alias]
+                )
+            ]
+        ),
         ports=[
             # On IPv4 alone: Docker 20.10 filters no IPv6 (decisions.md 18).
             docker.ContainerPortArgs(internal=port, external=port, protocol=protocol, ip="0.0.0.0")  # noqa: S104

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -20,6 +20,8 @@ class FilesArgs:
     service: str
     files: FileSet
     naming: Naming
+    pulls: Sequence[pulumi.Resource] = ()
+    """What the image cannot be pulled without."""
 
 
 class Files(pulumi.ComponentResource):
@@ -61,7 +63,7 @@ class Files(pulumi.ComponentResource):
                 for file in args.files.files
             ],
             labels=container_labels(labels),
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=False),
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=False, depends_on=list(args.pulls) or None),
         )
         self.volumes = {
             folder: pulumi.Output.all(volume.name, holder.id).apply(lambda known: str(known[0]))
@@ -71,12 +73,18 @@ class Files(pulumi.ComponentResource):
 
 
 def service_files(
-    service: ServicePlan, naming: Naming, opts: pulumi.ResourceOptions, prefix: str = ""
+    service: ServicePlan,
+    naming: Naming,
+    opts: pulumi.ResourceOptions,
+    prefix: str = "",
+    pulls: Sequence[pulumi.Resource] = (),
 ) -> Mapping[str, Mapping[str, pulumi.Output[str]]]:
     """Image → folder → volume, for every image a service runs: its own and its canary's."""
     return {
         image: Files(
-            f"{prefix}{service.name}-{files.digest}", FilesArgs(service=service.name, files=files, naming=naming), opts
+            f"{prefix}{service.name}-{files.digest}",
+            FilesArgs(service=service.name, files=files, naming=naming, pulls=pulls),
+            opts,
         ).volumes
         for image, files in service.files.items()
     }

@@ -17,6 +17,7 @@ RELEASE = script("release")
 LEAVE = script("leave")
 ROOM = script("room")
 ROOM_THERE = script("room_there")
+REGISTRY = script("registry")
 
 _COMMON = "edge_common"
 _FILES = {"QUAYSIDE_FILES": script(_COMMON, "files")}

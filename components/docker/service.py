@@ -22,8 +22,12 @@ class ServiceArgs:
     secrets: Mapping[str, pulumi.Input[str]]
     after: Sequence[pulumi.Resource] = ()
     """Containers that are created before these."""
+    pulls: Sequence[pulumi.Resource] = ()
+    """What its images cannot be pulled without: the registry of its host."""
     prefix: str = ""
     """Before the names of resources: on a fleet, the host's."""
+    alias: str | None = None
+    """Name by which a door in the service's network finds its replicas."""
 
 
 class Service(pulumi.ComponentResource):
@@ -39,7 +43,7 @@ class Service(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("quayside:docker:Service", name, None, opts)
-        files = service_files(args.service, args.naming, pulumi.ResourceOptions(parent=self), args.prefix)
+        files = service_files(args.service, args.naming, pulumi.ResourceOptions(parent=self), args.prefix, args.pulls)
         containers = {
             slot.name: replica(
                 ReplicaArgs(
@@ -49,6 +53,7 @@ class Service(pulumi.ComponentResource):
                     secrets=args.secrets,
                     files=files.get(slot.image, {}),
                     prefix=args.prefix,
+                    alias=args.alias,
                     labels={
                         **args.naming.labels(args.service.name, "canary" if slot.canary else "service", slot.name),
                         LABEL_URLS: " ".join(args.service.urls),
@@ -58,7 +63,7 @@ class Service(pulumi.ComponentResource):
                     parent=self,
                     # Said outright: left alone, the provider deletes the healthy container first (facts.md 1).
                     delete_before_replace=False,
-                    depends_on=list(args.after),
+                    depends_on=[*args.after, *args.pulls],
                 ),
             )
             for slot in args.service.slots

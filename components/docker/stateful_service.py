@@ -22,6 +22,8 @@ class StatefulServiceArgs:
     network: pulumi.Input[str] | None
     secrets: Mapping[str, pulumi.Input[str]]
     after: Sequence[pulumi.Resource] = ()
+    pulls: Sequence[pulumi.Resource] = ()
+    """What its image cannot be pulled without: the registry of its host."""
     prefix: str = ""
     """Before the names of resources, but for the volume's: on a fleet, the host's."""
     device: str | None = None
@@ -61,11 +63,14 @@ class StatefulService(pulumi.ComponentResource):
                 depends_on=list(args.after) if args.device is not None else None,
             ),
         )
-        files = service_files(args.service, args.naming, pulumi.ResourceOptions(parent=self), args.prefix)
+        files = service_files(args.service, args.naming, pulumi.ResourceOptions(parent=self), args.prefix, args.pulls)
         containers: dict[str, docker.Container] = {}
         for slot in args.service.slots:
             image = docker.RemoteImage(
-                f"{args.prefix}{of}", name=slot.image, keep_locally=True, opts=pulumi.ResourceOptions(parent=self)
+                f"{args.prefix}{of}",
+                name=slot.image,
+                keep_locally=True,
+                opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.pulls) or None),
             )
             containers[slot.name] = replica(
                 ReplicaArgs(

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from planning.hosts.model import Architecture, Fleet, Host, Machine
 from planning.hosts.servers import droplet_size, like_droplet_size, like_server_type, server_type
+from planning.registry import registry_memory
 from settings.capacity import Burst, HostCapacity, HostPool
 from settings.problems import Problem
 from settings.stack import Stack
@@ -21,7 +22,7 @@ HOSTS = f"{CAPACITY}/hosts"
 EXISTING = f"{CAPACITY}/existing"
 
 SYSTEM = 512 * MIB
-"""What is kept from containers on every host, beside the edge and `KERNEL_SHARE`.
+"""What is kept from containers on every host, beside the edge, the host's registry and `KERNEL_SHARE`.
 
 Measured on Debian 12 with Docker 20.10: dockerd 80–104 MiB, containerd 40–43 MiB, sshd 9 MiB a session and up to 100 of
 them while an `up` runs, journald and systemd some 50 MiB. The rest is room for the shims of containers, about 10 MiB
@@ -34,19 +35,25 @@ MOST_DROPLETS = 50
 """Far above any peak that was ever meant; a typing error would cost money."""
 
 
-def usable_memory(total: int, edge: int) -> int:
-    """Bytes that containers of services may use on a host of ``total`` bytes whose edge is limited to ``edge``."""
-    return max(0, total - total // KERNEL_SHARE - SYSTEM - edge)
+def usable_memory(total: int, own: int) -> int:
+    """Bytes for containers of services on a host of ``total`` bytes where the stack's own are limited to ``own``."""
+    return max(0, total - total // KERNEL_SHARE - SYSTEM - own)
+
+
+def _own_memory(stack: Stack) -> int:
+    """Bytes of what runs on every host for the stack itself."""
+    return stack.edge.memory + registry_memory(stack)
 
 
 def fleet(stack: Stack) -> tuple[Fleet, list[Problem]]:
     """The fleet of a stack, and everything that is wrong with it. With problems, nothing may be placed on it."""
     problems: list[Problem] = []
     capacity = stack.capacity if isinstance(stack.capacity, HostCapacity) else HostCapacity()
+    own = _own_memory(stack)
     found = [
-        *_created(capacity, stack.edge.memory, problems),
-        *_existing(capacity, stack.edge.memory, problems),
-        *_droplets(stack.burst, stack.edge.memory, problems),
+        *_created(capacity, own, problems),
+        *_existing(capacity, own, problems),
+        *_droplets(stack.burst, own, problems),
     ]
     hosts: dict[str, Host] = {}
     for path, host in found:
@@ -93,7 +100,7 @@ def fleet(stack: Stack) -> tuple[Fleet, list[Problem]]:
 # --- which hosts -----------------------------------------------------------------------------------------------------
 
 
-def _created(capacity: HostCapacity, edge: int, problems: list[Problem]) -> Iterator[tuple[str, Host]]:
+def _created(capacity: HostCapacity, own: int, problems: list[Problem]) -> Iterator[tuple[str, Host]]:
     pool = capacity.hosts
     if isinstance(pool, HostPool):
         for index, number in enumerate(pool.skip):
@@ -126,17 +133,17 @@ def _created(capacity: HostCapacity, edge: int, problems: list[Problem]) -> Iter
             if location is None:
                 problems.append(_no_location(f"{HOSTS}/{name}"))
     for name, machine, location in named:
-        yield HOSTS if isinstance(pool, HostPool) else f"{HOSTS}/{name}", _made(name, machine, location, edge)
+        yield HOSTS if isinstance(pool, HostPool) else f"{HOSTS}/{name}", _made(name, machine, location, own)
 
 
-def _made(name: str, machine: Machine | None, location: str | None, edge: int) -> Host:
+def _made(name: str, machine: Machine | None, location: str | None, own: int) -> Host:
     """Of an unknown type as well, so that settings which name the host are not told that there is none."""
     return Host(
         name=name,
         kind="created",
         burst=False,
         cpu=machine.cpu if machine else 0,
-        memory=usable_memory(machine.memory, edge) if machine else 0,
+        memory=usable_memory(machine.memory, own) if machine else 0,
         total=machine.memory if machine else 0,
         architecture=machine.architecture if machine else None,
         type=machine.name if machine else None,
@@ -157,7 +164,7 @@ def _machine(path: str, name: str, problems: list[Problem]) -> Machine | None:
     return machine
 
 
-def _existing(capacity: HostCapacity, edge: int, problems: list[Problem]) -> Iterator[tuple[str, Host]]:
+def _existing(capacity: HostCapacity, own: int, problems: list[Problem]) -> Iterator[tuple[str, Host]]:
     owners: dict[tuple[str, int], str] = {}
     for index, server in enumerate(capacity.existing):
         owner = owners.setdefault((server.address, server.port), server.name)
@@ -172,7 +179,7 @@ def _existing(capacity: HostCapacity, edge: int, problems: list[Problem]) -> Ite
                 kind="existing",
                 burst=server.burst,
                 cpu=server.cpu,
-                memory=usable_memory(server.memory, edge),
+                memory=usable_memory(server.memory, own),
                 total=server.memory,
                 architecture=None,
                 address=server.address,
@@ -183,7 +190,7 @@ def _existing(capacity: HostCapacity, edge: int, problems: list[Problem]) -> Ite
         )
 
 
-def _droplets(burst: Burst | None, edge: int, problems: list[Problem]) -> Iterator[tuple[str, Host]]:
+def _droplets(burst: Burst | None, own: int, problems: list[Problem]) -> Iterator[tuple[str, Host]]:
     if burst is None:
         return
     machine = droplet_size(burst.size)
@@ -199,7 +206,7 @@ def _droplets(burst: Burst | None, edge: int, problems: list[Problem]) -> Iterat
         problems.append(Problem(f"{BURST}/droplets", f"should be at most {MOST_DROPLETS}, got {burst.droplets}"))
         return
     for number in range(1, burst.droplets + 1):
-        made = _made(f"burst{number}", machine, burst.region, edge)
+        made = _made(f"burst{number}", machine, burst.region, own)
         yield f"{BURST}/droplets", replace(made, kind="droplet", burst=True)
 
 
@@ -302,14 +309,17 @@ def _check_burst(stack: Stack, hosts: Mapping[str, Host]) -> Iterator[Problem]:
 
 
 def _check_size(stack: Stack, hosts: Mapping[str, Host]) -> Iterator[Problem]:
+    registry = registry_memory(stack) > 0
+    who = "the edge and the registry" if registry else "the edge"
+    knobs = "quayside:edge/memory" + (" or quayside:registry/local/memory" if registry else "")
     for host in hosts.values():
         if host.total and host.memory == 0:
             path = {"created": HOSTS, "existing": EXISTING, "droplet": f"{BURST}/size"}[host.kind]
             yield Problem(
                 path,
-                f"{host.name} has {host.total // MIB}MiB, and the system, Docker and the edge need "
-                f"{(host.total // KERNEL_SHARE + SYSTEM + stack.edge.memory) // MIB}MiB",
-                "take a larger one, or lower quayside:edge/memory",
+                f"{host.name} has {host.total // MIB}MiB, and the system, Docker and {who} need "
+                f"{(host.total // KERNEL_SHARE + SYSTEM + _own_memory(stack)) // MIB}MiB",
+                f"take a larger one, or lower {knobs}",
             )
 
 

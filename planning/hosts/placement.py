@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from planning.hosts.door import DOOR_MEMORY, has_door
 from planning.hosts.misfits import MOST, burst_misfit, misfits
 from planning.hosts.model import Fleet, Host, HostUse, Placement
 from planning.hosts.packing import Bin, Item, Load, Packed, pack
@@ -79,7 +80,7 @@ def _item(name: str, service: Service, slot: str, hosts: frozenset[str]) -> Item
     return Item(
         slot=slot,
         service=name,
-        memory=service.memory,
+        memory=service.memory + (DOOR_MEMORY if has_door(service) else 0),
         cpu=thousandths(service.cpu),
         surges=service.volume is None,
         hosts=hosts,

@@ -10,6 +10,7 @@ from planning.hosts.model import Fleet, Host, Placement
 from planning.hosts.security import HEALTH_PORT, MESH_PORT
 from planning.names import Naming
 from planning.plan import RESERVED_PORTS, Reach, ServicePlan, Slot, decide
+from planning.registry import RegistryPlan
 from planning.routes import Route
 from planning.subnets import Subnet
 from settings.problems import Problem
@@ -59,6 +60,8 @@ class FleetPlan:
     reach: Sequence[Reach]
     passages: Sequence[Passage]
     """Between hosts that are not down, sorted."""
+    registry: RegistryPlan | None = None
+    """What runs on every host, burst hosts among them; None: the stack has none."""
     lent: Sequence[str] = ()
     """Services that a burst's services use. Gateways have them ready, so that a burst host is let in by a line more."""
 
@@ -118,6 +121,7 @@ def plan_hosts(
         routes=decided.routes,
         reach=decided.reach,
         passages=sorted(_passages(hosts, placement)),
+        registry=decided.registry,
         lent=sorted(used for used in _lent(stack) if used in services and is_routed(services[used])),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from planning.clouds import BALANCER_TYPES, LOCATIONS, REGIONS
+from planning.hosts.door import has_door
 from planning.hosts.fleet import BURST, CAPACITY, HOSTS
 from planning.hosts.model import Fleet, Host
 from planning.hosts.site import MOST_NAMES, https, issued_names
@@ -44,7 +45,7 @@ def _only(fleet: Fleet, group: str | None) -> Host | None:
 
 
 def refusals(stack: Stack, fleet: Fleet) -> list[Problem]:
-    return [*_machines(stack, fleet), *_registry(stack), *_visitors(stack, fleet), *_services(stack)]
+    return [*_machines(stack, fleet), *_visitors(stack, fleet), *_services(stack)]
 
 
 def _machines(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
@@ -100,15 +101,6 @@ def _image(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
         )
 
 
-def _registry(stack: Stack) -> Iterator[Problem]:
-    if stack.registry is not None and stack.registry.local is not None:
-        yield Problem(
-            "quayside:registry/local",
-            "is not built yet: no host runs a registry of its own",
-            "remove it, and name registries to log in to under quayside:registries",
-        )
-
-
 def _visitors(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
     if fleet.balancer is not None:
         for key, port, seen in (("http", stack.edge.http, 80), ("https", stack.edge.https, 443)):
@@ -142,9 +134,20 @@ def _visitors(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
 
 def _services(stack: Stack) -> Iterator[Problem]:
     for name, service in sorted(stack.services.items()):
-        if service.ports and service.network != "host" and service.volume is None:
+        if not has_door(service):
+            continue
+        for number, port in enumerate(service.ports):
+            if port.protocol == "udp":
+                yield Problem(
+                    f"services/{name}/ports/{number}/protocol",
+                    "cannot be udp for a service without volume on a network of its own: a release has two containers "
+                    "at once, and only TCP is handed from one to the other",
+                    "set network: host, where the process itself takes the port; or a volume, with which it is "
+                    "stop-first",
+                )
+        if service.canary is not None:
             yield Problem(
                 f"services/{name}/ports",
-                "is not built yet for a service without volume on a network of its own: a release has two at once",
-                "set network: host, or give it a route; a service with a volume may have ports",
+                "cannot be combined with canary, whose share only the edge can keep",
+                "remove one of the two",
             )

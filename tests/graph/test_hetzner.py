@@ -503,8 +503,11 @@ def test_a_service_that_moves_to_another_created_host_takes_its_disk_along(fleet
 @pytest.mark.parametrize(
     ("change", "path"),
     [
-        (lambda _s, c: c.update(registry={"local": {"bucket": "images"}}), "quayside:registry/local"),
-        (lambda s, _c: s["api"].update(ports=[{"port": 9000, "sources": [OFFICE]}]), "services/api/ports"),
+        (lambda _s, c: c.update(registry={"local": {"bucket": "images"}}), "quayside:registry/local/access_key"),
+        (
+            lambda s, _c: s["api"].update(ports=[{"port": 9000, "protocol": "udp", "sources": [OFFICE]}]),
+            "services/api/ports/0/protocol",
+        ),
         (lambda s, _c: s["web"].update(routes=["elsewhere.org"]), "services/web/routes"),
         (lambda _s, c: c["capacity"].update(location="mars1"), "quayside:capacity/location"),
         (lambda _s, c: c["capacity"].update(balancer={"type": "lb99"}), "quayside:capacity/balancer/type"),
@@ -523,13 +526,13 @@ def test_what_cannot_be_carried_out_is_named(change: Change, path: str, tmp_path
 
 def test_all_problems_come_at_once(tmp_path: Path) -> None:
     services, config = copy.deepcopy(SERVICES), copy.deepcopy(CONFIG)
-    config["registry"] = {"local": {"bucket": "images"}}
+    config["edge"] = {"http": 8080}
     config["access"]["ssh"] = []
     services["web"]["uses"] = ["nobody"]
     with pytest.raises(RehearsalError) as refused:
         _rehearsed(tmp_path / "p", services, config)
     assert all(
-        path in str(refused.value) for path in ("quayside:registry/local", "quayside:access/ssh", "services/web/uses")
+        path in str(refused.value) for path in ("quayside:edge/http", "quayside:access/ssh", "services/web/uses")
     )
 
 

@@ -441,6 +441,21 @@ def test_wrong_images(image: str, expected: str) -> None:
         ({"services": "{"}, 'quayside:services: should be a mapping of services, got "{"'),
         ({"services": {"web": {"prot": None}}}, 'services/web/prot: unknown key; did you mean "port"?'),
         (
+            {"registry": {"local": {"bucket": "images"}}},
+            "quayside:registry/local: is for fleets of hosts, and this stack is local\n"
+            "    remove it; to pull from the bucket, run a registry on localhost:5000 yourself (docs/hosts.md)",
+        ),
+        (
+            {**FLEET, "services": {"web": {"image": f"localhost:5000/web@{DIGEST}"}}},
+            "services/web/image: comes from localhost:5000, and no registry runs on the hosts\n"
+            "    set quayside:registry: {local: {bucket: …, endpoint: …}}, or name another registry",
+        ),
+        (
+            {**AWS, "services": {"web": {"image": f"localhost:5000/web@{DIGEST}"}}},
+            "services/web/image: comes from localhost:5000, and no registry runs on an instance\n"
+            "    name it under quayside:registry/repositories, or in a registry that instances can reach",
+        ),
+        (
             {"registries": {"registry.example.com": {"username": "a", "password": "b"}}},
             'quayside:registries/registry.example.com/password: no secret "b" in this stack\n    pulumi config set --secret --path secrets.b VALUE --stack dev',
         ),
@@ -462,6 +477,12 @@ def test_visitors_of_a_fleet_are_shown_one_certificate() -> None:
     assert problems(f"services: {{web: {{image: x@{DIGEST}}}}}", {**FLEET, "edge": both}, ("site",)) == [
         "quayside:edge/acme: cannot be combined with certificate\n    remove one of the two: visitors are shown one"
     ]
+
+
+def test_a_laptop_may_have_its_owners_registry() -> None:
+    assert (
+        read(f"services: {{web: {{image: localhost:5000/x@{DIGEST}}}}}").services["web"].image.startswith("localhost")
+    )
 
 
 @pytest.mark.parametrize(

@@ -387,7 +387,8 @@ HUB = {"upstream": "registry-1.docker.io", "username": "acme", "password": "stri
         ),
         (
             {"registry": {"local": {"bucket": "images"}}},
-            "registry/local: is for fleets of hosts\n    remove it; on aws name the images under registry/repositories",
+            "registry/local: is for fleets of hosts: instances run no registry of their own yet\n"
+            "    remove it, and name the images under registry/repositories: ECR has no server to keep alive either",
         ),
         (
             {"registry": {"repositories": ["acme/web"]}},

@@ -1,0 +1,102 @@
+"""The registry that runs on every host of a fleet: read-only, before one bucket that all of them share."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from planning.subnets import Subnet
+from settings.rules_registry import NAME
+from settings.service import Service
+from settings.stack import LocalRegistry, Stack
+from settings.types import LOCAL_REGISTRY, parse_image, registry_host
+
+__all__ = ["NAME", "RegistryPlan", "is_pulled_here", "registry_memory", "registry_plan"]
+
+_ANY_REGION = "us-east-1"
+"""What services beside AWS take for their region, as long as they have but one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryPlan:
+    """What it is on each host; the same on all."""
+
+    image: str
+    memory: int
+    """Bytes."""
+    bucket: str
+    subnet: Subnet
+    config: str
+    """Its configuration, YAML, without the keys of the bucket."""
+    access_key: str
+    """Key under the stack's secrets."""
+    secret_key: str
+
+
+def registry_plan(stack: Stack, subnet: Subnet | None) -> RegistryPlan | None:
+    """None for a stack without one. Raises ValueError where the settings' rules were not asked before."""
+    local = _local(stack)
+    if local is None or subnet is None:
+        return None
+    if local.access_key is None or local.secret_key is None:
+        raise ValueError("a registry on hosts needs the keys of its bucket")
+    return RegistryPlan(
+        image=local.image,
+        memory=local.memory,
+        bucket=local.bucket,
+        subnet=subnet,
+        config=_config(local),
+        access_key=local.access_key,
+        secret_key=local.secret_key,
+    )
+
+
+def registry_memory(stack: Stack) -> int:
+    """Bytes that it takes from services on every host."""
+    local = _local(stack)
+    return local.memory if local is not None else 0
+
+
+def is_pulled_here(service: Service) -> bool:
+    """Whether any image of a service comes from the registry of its own host."""
+    images = [service.image, *([service.canary.image] if service.canary else [])]
+    return any(registry_host(parse_image(image).repository) == LOCAL_REGISTRY for image in images)
+
+
+def _local(stack: Stack) -> LocalRegistry | None:
+    return stack.registry.local if stack.registry is not None and stack.cloud == "hetzner" else None
+
+
+def _config(local: LocalRegistry) -> str:
+    bucket = {"bucket": local.bucket, "region": local.region or _ANY_REGION}
+    if local.endpoint is not None:
+        bucket["regionendpoint"] = local.endpoint if "://" in local.endpoint else f"https://{local.endpoint}"
+    lines = [f"    {key}: {json.dumps(value)}" for key, value in bucket.items()]
+    if local.endpoint is not None:
+        # BUCKET.HOST would need a certificate and a name for each bucket, and an address has neither.
+        lines.append("    forcepathstyle: true")
+    return _CONFIG.format(port=LOCAL_REGISTRY.rpartition(":")[2], bucket="\n".join(lines))
+
+
+# Without redirects, hosts pull through the registry and never by a signed link to the bucket.
+_CONFIG = """\
+version: 0.1
+log:
+  level: warn
+  accesslog:
+    disabled: true
+http:
+  addr: :{port}
+storage:
+  s3:
+{bucket}
+  redirect:
+    disable: true
+  maintenance:
+    readonly:
+      enabled: true
+    uploadpurging:
+      enabled: false
+  cache:
+    blobdescriptor: inmemory
+"""
