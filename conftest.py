@@ -9,6 +9,7 @@ import pytest
 TESTS = Path(__file__).parent / "tests"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups in it
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests on containers begin first: they take longest, waiting more than they work. Others stay with their file."""
     for item in items:

@@ -95,7 +95,7 @@ class Outside(Prepared):
         assert len(ids) == 1, (host, service, ids)
         return ids[0]
 
-    def edge(self, host: str, command: str) -> str:
+    def in_edge(self, host: str, command: str) -> str:
         return self.fleet[host].docker("exec", self.container(host, "edge"), "sh", "-c", command)
 
 
@@ -197,7 +197,7 @@ def test_who_does_not_declare_redis_reaches_it_from_no_host(outside: Outside) ->
 def test_an_edge_with_a_certificate_of_another_authority_is_refused(outside: Outside, tmp_path: Path) -> None:
     """Asked from host1, since the filter lets nobody else near it."""
     target = outside.fleet["host2"]
-    own = outside.edge("host1", f"cat {FILES}/host1-*.pem")
+    own = outside.in_edge("host1", f"cat {FILES}/host1-*.pem")
 
     def asked(certificate: bytes | str | None) -> str:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -330,7 +330,7 @@ def test_followed_logs_go_on_over_a_restart(outside: Outside) -> None:
         assert process.wait(10) in (0, 130)
     of_host2 = [line for line in lines if "@host2" in line]
     assert len(of_host2) == len(set(of_host2)), "no line twice"
-    left = run("pgrep", "-f", "ssh .*-L /tmp/quayside-", check=False)
+    left = run("pgrep", "-f", f"ssh .*-L /tmp/quayside-.*{outside.fleet['host1'].address}", check=False)
     assert left == "", left
 
 
@@ -442,7 +442,7 @@ def test_certificates_that_end_soon_are_told(outside: Outside, monkeypatch: pyte
 
     from quayside import fleet_status
 
-    text = outside.edge("host1", fleet_status._CONFIGURED)  # pyright: ignore[reportPrivateUsage]
+    text = outside.in_edge("host1", fleet_status._CONFIGURED)  # pyright: ignore[reportPrivateUsage]
     assert "PRIVATE KEY" not in text
     now = datetime.now(UTC)
     assert list(fleet_status.ending(text, now)) == []
