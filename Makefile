@@ -30,7 +30,7 @@ logs: ## Follow the logs of SERVICE
 	@$(QUAYSIDE) logs --stack $(STACK) --follow $(or $(SERVICE),$(error say which: make logs SERVICE=web))
 
 test: setup ## Run the tests
-	@$(PYTHON) -m pytest --numprocesses 3 --dist loadgroup
+	@$(PYTHON) -m pytest --numprocesses 3
 
 check: setup ## Check style, types, and that the schemas are current
 	@.venv/bin/ruff check .

@@ -37,6 +37,7 @@ def door(service: ServicePlan) -> str:
             "    balance leastconn",
             f"    timeout check {service.settings.health.timeout}s",
             *_check(service),
+            *_FIRST_CHECKED,
             f"    server-template replica {_REPLICAS} {service.name}:{port} check{_checked_port(service)} {_SERVER}",
             "",
         ]
@@ -59,6 +60,8 @@ def _checked_port(service: ServicePlan) -> str:
     return f" port {service.settings.port}" if service.settings.port is not None else ""
 
 
+# HAProxy 3.1 can wait for a replica's first check; before, it is up until that fails, milliseconds after it came.
+_FIRST_CHECKED = (".if version_atleast(3.1)", "    default-server init-state down", ".endif")
 _SERVER = (
     "inter 500ms fastinter 250ms downinter 500ms fall 1 rise 1 slowstart 5s"
     " on-error sudden-death observe layer4 error-limit 1 resolvers docker resolve-prefer ipv4 init-addr none"
