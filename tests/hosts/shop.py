@@ -195,7 +195,7 @@ class Stack:
             headers={"Host": f"{service}.localhost", **{k.replace("_", "-"): v for k, v in headers.items()}},
         )
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=40) as answer:
                 return {"headers": answer.headers, **json.loads(answer.read())}
         except urllib.error.HTTPError as error:
             return {"status": error.code}

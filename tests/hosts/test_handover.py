@@ -138,7 +138,7 @@ def test_a_long_drain_does_not_hold_up_the_next_release(new_stack: Make) -> None
     stack = new_stack({"web": web(routes=["shop.{domain}"], env={"VERSION": "1"}, drain="60s")})
     stack.up()
     with ThreadPoolExecutor() as pool:
-        answer = pool.submit(stack.get, "shop", "/?wait=9")
+        answer = pool.submit(stack.get, "shop", "/?wait=25")
         time.sleep(0.5)
         stack.services["web"]["env"]["VERSION"] = "2"
         process = stack.start()
