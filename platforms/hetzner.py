@@ -282,7 +282,13 @@ class Fleet(pulumi.ComponentResource):
                     registry: Login(username=login.username, password=self._loaded.secrets[login.password])
                     for registry, login in stack.registries.items()
                 },
-                after=[ground.prepared, ground.room.room],
+                # `destroy --exclude-protected` keeps what a protected volume comes after. With the room, the anchor has
+                # to stay: what is deleted with it would not be deleted at all, and no room would take it away.
+                after=[
+                    ground.prepared,
+                    ground.room.room,
+                    *([ground.room.placed] if ground.room.placed is not None else []),
+                ],
             ),
             child,
         )

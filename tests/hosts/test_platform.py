@@ -31,6 +31,7 @@ from tests.hosts.shop import IMAGES, ROOT, Run
 from tests.hosts.test_fleet_release import app
 
 pytestmark = pytest.mark.docker
+takes_minutes = pytest.mark.skipif(os.environ.get("QUAYSIDE_FULL") != "1", reason="takes minutes: set QUAYSIDE_FULL=1")
 
 NAMES = ("host1", "host2", "host3")
 PROGRAM = """
@@ -258,6 +259,7 @@ def test_a_fleet_lives_through_a_release_and_the_death_of_a_host(project: Projec
         assert project.versions(fleet[name]) == ("3", "3")
 
 
+@takes_minutes
 def test_whatever_changes_while_a_host_is_dead_it_is_not_called_and_settles_once_it_is_back(project: Project) -> None:
     """The host has the data, and a share of everything else. Services and replicas come and go meanwhile."""
     fleet = project.fleet
@@ -313,6 +315,7 @@ def test_whatever_changes_while_a_host_is_dead_it_is_not_called_and_settles_once
     project.settled()
 
 
+@takes_minutes
 def test_a_dead_host_is_taken_out_only_once_it_is_declared_down_and_one_that_lives_leaves_nothing(
     project: Project,
 ) -> None:
@@ -344,6 +347,7 @@ def test_a_dead_host_is_taken_out_only_once_it_is_declared_down_and_one_that_liv
     project.settled()
 
 
+@takes_minutes
 def test_a_host_is_drained_and_removed_and_no_request_is_lost(project: Project) -> None:
     """Visitors of the hosts that stay: the one that leaves is out of the DNS, or of the balancer, by the first step."""
     fleet = project.fleet
@@ -373,6 +377,7 @@ def test_a_host_is_drained_and_removed_and_no_request_is_lost(project: Project) 
     project.settled()
 
 
+@takes_minutes
 def test_a_release_that_a_host_has_no_memory_for_makes_nothing_there(project: Project) -> None:
     """What a server has is what its owner says; here it is not."""
     project.memory = "4096GiB"
