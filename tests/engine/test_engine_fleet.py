@@ -287,7 +287,8 @@ def test_the_rehearsal_takes_the_same_steps_in_the_same_order(
     """On the same hosts, from nothing."""
     host = life.fleet["host1"]
     host.restart()
-    host.ssh("docker ps -aq | xargs -r docker rm -f -v; docker network prune -f; docker volume ls -q | xargs -r docker volume rm -f")
+    host.ssh("docker ps -aq | xargs -r docker rm -f -v; docker network prune -f")
+    host.ssh("docker volume ls -q | xargs -r docker volume rm -f")
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", PASSPHRASE)
     for name, value in life.agent.items():
         monkeypatch.setenv(name, value)

@@ -196,6 +196,8 @@ def test_a_host_is_reached_with_its_key_pinned_and_after_it_was_prepared(fleet: 
         assert found["inputs"]["host"] == f"ssh://root@{made.hosts()[host]['address']}:22"
         assert "StrictHostKeyChecking=yes" in str(found["inputs"]["sshOpts"])
         assert made.of(COMMAND)[host]["urn"] in found["dependencies"]
+        # Who keeps a protected volume when all else is destroyed keeps both: containers are then deleted one by one.
+        assert {made.of(COMMAND)[f"{host}-{one}"]["urn"] for one in ("room", "placed")} <= {*found["dependencies"]}
 
 
 def test_replicas_are_where_the_placement_says(fleet: Any) -> None:
