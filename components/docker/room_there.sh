@@ -19,6 +19,12 @@ sweep() {
     mine="label=dev.quayside.stack=$stack"
     gone=$(docker ps -a --no-trunc --filter "$mine" --format '{{.Label "dev.quayside.service"}} {{.ID}}' | others)
     if [ -n "$gone" ]; then
+        # The edge would ask for every name of them whenever it reads the configuration that it had: seconds each.
+        # shellcheck disable=SC2086 # ids, to be split
+        unnamed=$(docker inspect -f '{{.Name}}' $gone | sed 's|^/\(.*\)|s/ \1:/ 127.0.0.1:/|')
+        for edge in $(docker ps -q --filter "$mine" --filter label=dev.quayside.service=edge); do
+            docker exec "$edge" sed -i "$unnamed" /var/lib/haproxy/haproxy.cfg /var/lib/haproxy/main.cfg || :
+        done
         # Each as long as it asked for: they may serve somebody yet.
         # shellcheck disable=SC2086 # ids, to be split
         docker stop $gone >/dev/null && docker rm -f -v $gone >/dev/null || return 1

@@ -78,7 +78,12 @@ class Project:
         (root / "__main__.py").write_text(PROGRAM)
 
     def up(self) -> Run:
-        output, _ = (process := self.start()).communicate(timeout=180)
+        process = self.start()
+        try:
+            output, _ = process.communicate(timeout=180)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise AssertionError(f"not done within 180 s:\n{process.communicate()[0]}") from None
         return Run(process.returncode, output, 0)
 
     def write(self) -> None:
