@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
 from typing import Any
 
+from components.docker.scripts import ROOM_THERE
 from planning.hosts.room import STAYS, room, staying
 from planning.plan import decide
 from tests.mesh import stack
@@ -43,3 +47,42 @@ def test_what_makes_a_container_anew_changes_its_line_and_what_does_not_does_not
 
 def test_the_edge_and_what_has_data_stay() -> None:
     assert staying(decide(stack(SHOP), {}).services.values()) == ["edge", "session"]
+
+
+DOCKER = """\
+#!/bin/sh
+case "$*" in
+    "ps -a "*) echo "web 1"; echo "edge 9" ;;
+    "ps -q "*"service=edge") echo 9 ;;
+    "inspect "*) echo /host1-web-1-5ad9 ;;
+    "exec 9 sed -i "*) shift 4; script=$1; sed -i "$script" "$CONFIG" ;;
+    "network ls"* | "volume ls"*) ;;
+    *) echo "docker $*" >>"$SAID" ;;
+esac
+"""
+
+
+def test_what_is_swept_is_no_name_that_the_edge_would_ask_for(tmp_path: Path) -> None:
+    """Each would cost it seconds, whenever it reads what it had: a host that came back took minutes."""
+    config = tmp_path / "haproxy.cfg"
+    config.write_text(
+        "#: server web web-1 host1-web-1-5ad9 1 http\n    server web-1 host1-web-1-5ad9:8000 weight 1\n"
+        "    server anyway:web-1 host1-web-1-5ad9:8000 weight 1 no-check backup\n    server a host1-web-1-5ad90:8000\n"
+    )
+    (tmp_path / "docker").write_text(DOCKER)
+    (tmp_path / "docker").chmod(0o755)
+    settings = "task=away\nstack=shop\nkeep=edge\nwanted=\nbefore=up\n"
+    done = subprocess.run(
+        ["sh"],
+        input=settings + ROOM_THERE,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "CONFIG": str(config), "SAID": str(tmp_path / "said")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert config.read_text() == (
+        "#: server web web-1 host1-web-1-5ad9 1 http\n    server web-1 127.0.0.1:8000 weight 1\n"
+        "    server anyway:web-1 127.0.0.1:8000 weight 1 no-check backup\n    server a host1-web-1-5ad90:8000\n"
+    )
+    assert (tmp_path / "said").read_text() == "docker stop 1\ndocker rm -f -v 1\n"
