@@ -6,12 +6,11 @@ import json
 from dataclasses import dataclass
 
 from planning.subnets import Subnet
-from settings.rules_registry import NAME
+from settings.rules_registry import NAME, PORT, is_own
 from settings.service import Service
 from settings.stack import LocalRegistry, Stack
-from settings.types import LOCAL_REGISTRY, parse_image, registry_host
 
-__all__ = ["NAME", "RegistryPlan", "is_pulled_here", "registry_memory", "registry_plan"]
+__all__ = ["NAME", "PORT", "RegistryPlan", "is_pulled_here", "registry_memory", "registry_plan"]
 
 _ANY_REGION = "us-east-1"
 """What services beside AWS take for their region, as long as they have but one."""
@@ -60,7 +59,7 @@ def registry_memory(stack: Stack) -> int:
 def is_pulled_here(service: Service) -> bool:
     """Whether any image of a service comes from the registry of its own host."""
     images = [service.image, *([service.canary.image] if service.canary else [])]
-    return any(registry_host(parse_image(image).repository) == LOCAL_REGISTRY for image in images)
+    return any(is_own(image) for image in images)
 
 
 def _local(stack: Stack) -> LocalRegistry | None:
@@ -75,7 +74,7 @@ def _config(local: LocalRegistry) -> str:
     if local.endpoint is not None:
         # BUCKET.HOST would need a certificate and a name for each bucket, and an address has neither.
         lines.append("    forcepathstyle: true")
-    return _CONFIG.format(port=LOCAL_REGISTRY.rpartition(":")[2], bucket="\n".join(lines))
+    return _CONFIG.format(port=PORT, bucket="\n".join(lines))
 
 
 # Without redirects, hosts pull through the registry and never by a signed link to the bucket.

@@ -28,6 +28,7 @@ from planning.hosts.edge import HostConfig
 from planning.hosts.fleet import fleet
 from planning.hosts.model import Fleet as Hosts
 from planning.hosts.model import FleetSecurity
+from planning.hosts.packetfilter import opened
 from planning.hosts.placement import place
 from planning.hosts.plan import FleetPlan, HostPlan, plan_hosts
 from planning.hosts.refusals import notes, refusals
@@ -39,7 +40,7 @@ from planning.plan import ServicePlan
 from planning.registry import NAME as REGISTRY
 from planning.registry import RegistryPlan, is_pulled_here
 from platforms.fleet_routing import HostSide, RoutingArgs, mesh_certificates, route_burst, route_fleet
-from platforms.machines import Machine, later, mesh_rules, opening, rules_of, script
+from platforms.machines import Machine, later, mesh_rules, rules_of, script
 from settings.load import Loaded
 from settings.problems import Problem
 from settings.stack import Stack
@@ -170,9 +171,9 @@ class Fleet(pulumi.ComponentResource):
         found: list[pulumi.Resource] = []
         for name, machine in permanent.items():
             scripts = pulumi.Output.all(*addresses.values(), machine.id or "").apply(
-                lambda known: opening(known[:-1], known[-1])
+                lambda known: opened(known[:-1], known[-1])
             )
-            opened = OpenedHost(
+            made = OpenedHost(
                 name,
                 OpenedHostArgs(
                     host=self._reached(machine, scripts.apply(lambda both: both[0])),
@@ -183,7 +184,7 @@ class Fleet(pulumi.ComponentResource):
                 pulumi.ResourceOptions(parent=self, transformations=list(machine.bound())),
             )
             if not machine.host.down:
-                found.append(opened.resource)
+                found.append(made.resource)
         created = [name for name, machine in permanent.items() if machine.host.kind == "created"]
         if created:
             from platforms import hetzner_servers

@@ -11,7 +11,7 @@ from components.docker.connection import Connection
 from components.rules import Rule
 from planning.hosts.hostfiles import host_files
 from planning.hosts.model import FleetSecurity, Host
-from planning.hosts.packetfilter import host_filter, opened
+from planning.hosts.packetfilter import host_filter
 from planning.hosts.prepare import cloud_init, prepare_script
 from planning.hosts.security import Addresses, Admitted
 from settings.stack import Stack
@@ -106,11 +106,6 @@ def script(stack: Stack, security: FleetSecurity, host: Host, addresses: Address
     """What prepares a host, with the addresses that are known."""
     rules = host_filter(security, host.name, addresses)
     return prepare_script(host_files(rules, subnets=stack.subnets, memory=host.total))
-
-
-def opening(addresses: Sequence[str], machine: str) -> tuple[str, str]:
-    """What lets burst hosts reach a prepared host's edge, and what takes that back."""
-    return opened(addresses, machine)
 
 
 def cloud_config(stack: Stack, security: FleetSecurity, host: Host) -> str:

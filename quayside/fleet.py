@@ -100,9 +100,8 @@ def deployed(where: Project) -> Fleet:
 
 def _outputs(where: Project) -> tuple[Mapping[str, Any], Callable[[], str]]:
     """The stack's outputs, and how to have its key."""
-    rehearsal: Any = importlib.import_module("rehearsal")
-    state: Any = rehearsal.engine_state(where.stack, where.root)
-    if state is not None and not state.empty:
+    state = where.rehearsed
+    if state is not None:
         if not state.outputs:
             raise CommandError(
                 f"stack {where.stack} was never deployed to its end\n"

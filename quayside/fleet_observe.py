@@ -39,11 +39,15 @@ def _listed(
     return found, trouble
 
 
+def _of(service: str, found: Sequence[tuple[Reached, list[Container]]]) -> list[tuple[Reached, Container]]:
+    return [(one, each) for one, containers in found for each in containers if each.service == service]
+
+
 def _members(
     fleet: Fleet, service: str, found: Sequence[tuple[Reached, list[Container]]], trouble: dict[str, str]
 ) -> list[tuple[Reached, Container]]:
     """The containers of one service; a name nobody has is an error that lists those there are."""
-    members = [(one, each) for one, containers in found for each in containers if each.service == service]
+    members = _of(service, found)
     planned = {slot for host in fleet.hosts.values() for slot in host.slots}
     if members or any(slot.startswith((f"{service}-", f"{service}_")) for slot in planned):
         return members
@@ -168,9 +172,7 @@ def execute(
     asked = [host] if host else None
     with tunnels(fleet) as opened:
         found, trouble = _listed(fleet, opened, asked)
-        members = _members(fleet, service, found, trouble) if not asked else [
-            (one, each) for one, containers in found for each in containers if each.service == service
-        ]  # fmt: skip
+        members = _of(service, found) if asked else _members(fleet, service, found, trouble)
         members = [(one, each) for one, each in members if each.running and slot in (None, each.slot)]
         checks: dict[str, dict[str, dict[str, str]]] = {}
         for one, containers in found:

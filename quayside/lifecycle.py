@@ -63,10 +63,10 @@ class Project:
         return self.cloud == "hetzner"
 
     @property
-    def rehearsed(self) -> bool:
-        """Whether the rehearsal has applied it, so that its state is here."""
+    def rehearsed(self) -> Any:
+        """What the rehearsal has applied of it; None where it has nothing, and its state is Pulumi's affair."""
         state: Any = importlib.import_module("rehearsal").engine_state(self.stack, self.root)
-        return state is not None and not state.empty
+        return None if state is None or state.empty else state
 
     def on_this_machine(self, goal: Literal["up", "destroy"]) -> None:
         """Refuse what `make` does only for a stack on this machine: a cloud's state belongs where the team keeps it."""
@@ -75,7 +75,7 @@ class Project:
                 f"stack {self.stack} is on AWS: run `pulumi {goal} --stack {self.stack}`, in the backend that you "
                 f"are logged in to\n    {_BEFORE[goal].format(stack=self.stack)}"
             )
-        if self.fleet and not (goal == "destroy" and self.rehearsed):
+        if self.fleet and not (goal == "destroy" and self.rehearsed is not None):
             raise CommandError(
                 f"stack {self.stack} is a fleet of hosts: run `pulumi {goal} --stack {self.stack}`, in the backend "
                 "that you are logged in to" + (f"\n    {_OWN_SERVERS.format(stack=self.stack)}" if goal == "up" else "")
@@ -189,8 +189,7 @@ def engine(where: Project) -> str:
 
     The volumes that `down` keeps bind nobody: each of the two takes a volume of the stack as it finds it.
     """
-    rehearsal = importlib.import_module("rehearsal")
-    state: Any = rehearsal.engine_state(where.stack, where.root)
+    state = where.rehearsed
     by_rehearsal = state is not None and not _only_data(state)
     by_pulumi = pulumi_cli.applied(where.root, where.stack, data=False)
     if pulumi_cli.available():

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from settings.problems import Problem
 from settings.service import Service
 from settings.stack import LocalRegistry, Stack
-from settings.types import LOCAL_REGISTRY, parse_image, registry_host
+from settings.types import LOCAL_REGISTRY, registry_host
 
 AT = "quayside:registry/local"
 NAME = "registry"
@@ -47,7 +47,7 @@ def _settings(local: LocalRegistry) -> Iterator[Problem]:
         if getattr(local, key) is None:
             fix = "name a key under the stack's secrets, of one that may list and read the bucket and nothing else"
             yield Problem(f"{AT}/{key}", "is missing: hosts have no role that opens the bucket", fix)
-    if _is_own(local.image):
+    if is_own(local.image):
         fix = "name it in another registry, such as registry:3 of Docker Hub"
         yield Problem(f"{AT}/image", "cannot come from the registry that it is to run", fix)
 
@@ -55,7 +55,7 @@ def _settings(local: LocalRegistry) -> Iterator[Problem]:
 def _beside(stack: Stack, services: Mapping[str, Service]) -> Iterator[Problem]:
     if NAME in services:
         yield Problem(f"services/{NAME}", f"is the name of what {AT} runs on every host", "rename the service")
-    if _is_own(stack.edge.image):
+    if is_own(stack.edge.image):
         fix = "name it in another registry"
         yield Problem("quayside:edge/image", f"cannot come from {LOCAL_REGISTRY}: edges wait for no registry", fix)
     for key, port in (("http", stack.edge.http), ("https", stack.edge.https)):
@@ -72,7 +72,7 @@ def _images(services: Mapping[str, Service], cloud: str, *, declared: bool) -> I
     for name, service in services.items():
         images = [("image", service.image), *([("canary/image", service.canary.image)] if service.canary else [])]
         for key, image in images:
-            host = registry_host(parse_image(image).repository)
+            host = registry_host(image)
             if host is None or not re.fullmatch(r"localhost(:.*)?|127\..*", host):
                 continue
             if declared and host == LOCAL_REGISTRY:
@@ -88,5 +88,6 @@ def _images(services: Mapping[str, Service], cloud: str, *, declared: bool) -> I
                 yield Problem(at, f"comes from {host}, and no registry runs on the hosts", fix)
 
 
-def _is_own(image: str) -> bool:
-    return registry_host(parse_image(image).repository) == LOCAL_REGISTRY
+def is_own(image: str) -> bool:
+    """Whether it comes from the registry of its own host."""
+    return registry_host(image) == LOCAL_REGISTRY

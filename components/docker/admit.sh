@@ -10,7 +10,7 @@ union haproxy.cfg admit.cfg "admit-$(digest_of admit.cfg)" >both.cfg
 if [ "$(inner haproxy.cfg)" != "$(inner both.cfg)" ]; then
     if ! problem=$(haproxy -c -f both.cfg 2>&1); then
         echo "the edge refuses the burst; it serves on as it was:"
-        echo "$problem" | grep -v NOTICE | sed 's/^/  /'
+        echo "$problem" | spoken
         exit 1
     fi
     take both.cfg || not_taken

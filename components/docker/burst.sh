@@ -9,7 +9,7 @@ cp main.cfg next.cfg
 [ ! -s burst.new ] || compose main.cfg burst.new >next.cfg
 if ! problem=$(haproxy -c -f next.cfg 2>&1); then
     echo "the edge refuses the burst; it serves on as it was:"
-    echo "$problem" | grep -v NOTICE | sed 's/^/  /'
+    echo "$problem" | spoken
     exit 1
 fi
 digest=$(digest_of next.cfg)
@@ -34,31 +34,13 @@ esac
 mv burst.new burst.cfg
 rm -f both.cfg
 
-switched=$(date +%s)
-keepalive=6 # an idle connection of the old worker may bring one more request for this long
-while [ -s going ]; do
-    superseded && give_way
-    found=$(old_workers) || { echo "the edge's master process does not answer, so the drain cannot be watched"; exit 1; }
-    [ -n "$found" ] || break
-    elapsed=$(($(date +%s) - switched))
-    busy=0
-    for pid in $found; do
-        connections=$(ask_master "@!$pid show servers conn")
-        case $connections in *used_cur*) ;; *) [ ! -d "/proc/$pid" ] || busy=1; continue ;; esac
-        # Columns are found by their headings, which begin with a "#" that the rows do not have.
-        printf '%s\n' "$connections" | awk 'FILENAME == "going" { drain[$1] = $2; next }
-            $1 == "#" { for (i = 2; i <= NF; i++) if ($i == "used_cur") used = i - 1; next }
-            used && $1 in drain && $used > 0 { print $1, drain[$1], $used }' going - >sessions
-        while read -r server drain count; do
-            if [ "$elapsed" -ge "$drain" ] && [ "$elapsed" -ge "$keepalive" ]; then
-                echo "closing $count connections of $server after its drain of $drain s"
-                ask_master "@!$pid shutdown sessions server $server" >/dev/null
-            else
-                busy=1
-            fi
-        done <sessions
-    done
-    [ "$busy" = 1 ] || [ "$elapsed" -lt "$keepalive" ] || break
-    sleep 0.2
-done
-rm -f going sessions
+leaving_sessions() { # pid
+    connections=$(ask_master "@!$1 show servers conn")
+    case $connections in *used_cur*) ;; *) return 1 ;; esac
+    # Columns are found by their headings, which begin with a "#" that the rows do not have.
+    printf '%s\n' "$connections" | awk 'FILENAME == "going" { drain[$1] = $2; next }
+        $1 == "#" { for (i = 2; i <= NF; i++) if ($i == "used_cur") used = i - 1; next }
+        used && $1 in drain && $used > 0 { print $1, $1, drain[$1], $used }' going -
+}
+[ ! -s going ] || wait_drained old_workers leaving_sessions 6
+rm -f going

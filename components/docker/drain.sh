@@ -1,14 +1,13 @@
 # Inside the edge, after switch.sh: drain what was retired, then name it. Standard output is read by release.sh.
 #
-# An old worker lives as long as any of its connections, those of other services too, so we wait only for
-# connections to containers that the new configuration does not name, each at most its service's drain.
+# We wait only for connections to containers that the new configuration does not name, each at most its service's drain.
 servers haproxy.cfg | awk '{ print $3 }' >serving
 workers() {
     old_workers || return 1
     # What other hosts sent here before they switched, which the worker of both configurations serves.
     [ "$QUAYSIDE_PHASE" != forget ] || echo "$listing" | awk '/^#/ { now = $2 == "workers"; next } now && $1 ~ /^[0-9]+$/ { print $1, "local_" }'
 }
-# Prints backend/server, container and connections of what this worker still serves and the new configuration does not.
+# Of what this worker still serves and the new configuration does not; a container without a drain has 30 s.
 retired_sessions() { # pid [beginning of backends]
     states=$(ask_master "@!$1 show servers state")
     connections=$(ask_master "@!$1 show servers conn")
@@ -16,41 +15,18 @@ retired_sessions() { # pid [beginning of backends]
     case $connections in *used_cur*) ;; *) return 1 ;; esac
     # Columns are found by their headings, which begin with a "#" that the rows do not have.
     printf '%s\n%s\n' "$states" "$connections" | awk -v only="${2:-}" 'FILENAME == "serving" { serving[$1] = 1; next }
+        FILENAME == "drains" { drain[$1] = $2; next }
         $1 == "#" { for (i = 2; i <= NF; i++) { if ($i == "srv_fqdn") fqdn = i - 1; if ($i == "used_cur") { used = i - 1; fqdn = 0 } } next }
         fqdn && NF > fqdn { name[$2 "/" $4] = $fqdn; next }
-        used && $1 ~ /\// && index($1, only) == 1 && $used > 0 && name[$1] != "" && name[$1] != "-" && !(name[$1] in serving) { print $1, name[$1], $used }' serving -
+        used && $1 ~ /\// && index($1, only) == 1 && $used > 0 && name[$1] != "" && name[$1] != "-" && !(name[$1] in serving) {
+            print $1, name[$1], (drain[name[$1]] == "" ? 30 : drain[name[$1]]), $used
+        }' serving drains -
 }
-switched=$(date +%s)
-keepalive=6 # an idle connection of the old worker may bring one more request for this long
+touch drains
+keepalive=6
 [ "$QUAYSIDE_PHASE" != forget ] || keepalive=0 # it was waited for on every host
-while :; do
-    superseded && give_way
-    found=$(workers) || { echo "the edge's master process does not answer, so the drain cannot be watched"; exit 1; }
-    [ -n "$found" ] || break
-    elapsed=$(($(date +%s) - switched))
-    busy=0
-    while read -r pid only; do
-        retired_sessions "$pid" "$only" >sessions || {
-            # It ended between two questions, or is too busy to answer.
-            [ ! -d "/proc/$pid" ] || busy=1
-            continue
-        }
-        while read -r server container connections; do
-            drain=$(awk -v c="$container" '$1 == c { d = $2 } END { print (d == "" ? 30 : d) }' drains 2>/dev/null || echo 30)
-            if [ "$elapsed" -ge "$drain" ] && [ "$elapsed" -ge "$keepalive" ]; then
-                echo "closing $connections connections of $container after its drain of $drain s"
-                ask_master "@!$pid shutdown sessions server $server" >/dev/null
-            else
-                busy=1
-            fi
-        done <sessions
-    done <<EOF
-$found
-EOF
-    [ "$busy" = 1 ] || [ "$elapsed" -lt "$keepalive" ] || break
-    sleep 0.2
-done
-rm -f verdict sessions
+wait_drained workers retired_sessions "$keepalive"
+rm -f verdict
 case $(digest_of haproxy.cfg) in both-*) names=both ;; *) names=new ;; esac
 if [ "$names" = both ]; then
     # What is left of the old, each container once with its drain: first who only calls, then who is called.

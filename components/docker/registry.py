@@ -14,10 +14,9 @@ from components.docker.connection import Connection
 from components.docker.labels import container_labels
 from components.docker.network import Network, NetworkArgs
 from planning.names import Naming
-from planning.registry import NAME, RegistryPlan
+from planning.registry import NAME, PORT, RegistryPlan
 
 _MIB = 1024**2
-_PORT = 5000
 _CONFIG = "/tmp/config.yml"  # noqa: S108  # in a file system of its own
 _WAIT = 30
 """Seconds that it may take until it reads the bucket."""
@@ -71,7 +70,7 @@ class Registry(pulumi.ComponentResource):
             user="65534:65534",
             networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.network_name)],
             # The host's own address alone: what is published on it, no other machine is let through to.
-            ports=[docker.ContainerPortArgs(internal=_PORT, external=_PORT, ip="127.0.0.1")],
+            ports=[docker.ContainerPortArgs(internal=PORT, external=PORT, ip="127.0.0.1")],
             memory=memory,
             memory_swap=memory,
             read_only=True,
@@ -85,7 +84,7 @@ class Registry(pulumi.ComponentResource):
             stop_timeout=10,
             healthcheck=docker.ContainerHealthcheckArgs(
                 # Whether it answers; what asks the bucket would cost a request and a line of its log each time.
-                tests=["CMD-SHELL", f"timeout 5 wget -q -O /dev/null http://127.0.0.1:{_PORT}/v2/"],
+                tests=["CMD-SHELL", f"timeout 5 wget -q -O /dev/null http://127.0.0.1:{PORT}/v2/"],
                 interval="30s",
                 timeout="10s",
                 start_period="0s",

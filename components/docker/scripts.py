@@ -26,11 +26,11 @@ _ACCEPT = {
     "QUAYSIDE_GATE": script(_COMMON, "gate"),
     "QUAYSIDE_RESTORE": script(_COMMON, "restore"),
 }
-_ROUTE = {"QUAYSIDE_SWITCH": script(_COMMON, "switch", "drain")}
+_ROUTE = {"QUAYSIDE_SWITCH": script(_COMMON, "drained", "switch", "drain")}
 _FORGET = {"QUAYSIDE_FORGET": script(_COMMON, "forget")}
 _FORGET_ALL = {
     **_FORGET,
-    "QUAYSIDE_DRAIN": script(_COMMON, "retire", "drain"),
+    "QUAYSIDE_DRAIN": script(_COMMON, "drained", "retire", "drain"),
     "QUAYSIDE_TIDY": script(_COMMON, "tidy"),
 }
 
@@ -42,7 +42,7 @@ PHASES: Mapping[str, Mapping[str, str]] = {
     "route": _ROUTE,
     "forget": _FORGET_ALL,
     "admit": {"QUAYSIDE_ADMIT": script(_COMMON, "admit")},
-    "burst": {"QUAYSIDE_BURST": script(_COMMON, "burst")},
+    "burst": {"QUAYSIDE_BURST": script(_COMMON, "drained", "burst")},
     "settle": _FORGET_ALL,
 }
 """The same in each phase of a fleet's release."""

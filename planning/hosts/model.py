@@ -82,6 +82,10 @@ class Fleet:
     balancer: str | None
     """Type of the Hetzner load balancer in front of the created hosts; None: DNS points at the edges."""
 
+    def named(self, place: str | None) -> Sequence[str]:
+        """The hosts that a `place` means: one by its name, or a group's."""
+        return [place] if place is not None and place in self.hosts else self.groups.get(place or "", ())
+
     @property
     def permanent(self) -> Sequence[Host]:
         return [host for host in self.hosts.values() if not host.burst]

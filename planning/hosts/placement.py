@@ -101,13 +101,9 @@ def _pack(stack: Stack, items: Iterable[Item], hosts: Iterable[Host]) -> Packed:
 # --- where a service may go ------------------------------------------------------------------------------------------
 
 
-def _named(place: str, fleet: Fleet) -> Sequence[str]:
-    return [place] if place in fleet.hosts else fleet.groups.get(place, ())
-
-
 def _choices(service: Service, fleet: Fleet) -> Sequence[str]:
     """Hosts that a service's own replicas may run on."""
-    named = None if service.place is None else _named(service.place, fleet)
+    named = None if service.place is None else fleet.named(service.place)
     return [
         host.name
         for host in fleet.permanent
@@ -122,7 +118,7 @@ def _keeps_data(host: Host) -> bool:
 
 def _holds(stack: Stack, host: Host, fleet: Fleet) -> bool:
     return _keeps_data(host) and any(
-        service.volume is not None and service.place is not None and host.name in _named(service.place, fleet)
+        service.volume is not None and service.place is not None and host.name in fleet.named(service.place)
         for service in stack.services.values()
     )
 
@@ -135,7 +131,7 @@ def _misplaced(name: str, service: Service, fleet: Fleet) -> Problem | None:
         if service.volume is not None:
             return Problem(path, "is missing: a service with a volume lives on one named host", "set place to a host")
         return None
-    named = _named(service.place, fleet)
+    named = fleet.named(service.place)
     if not named:
         # fleet.py tells of names that there are not, and of empty groups.
         return None if service.place in fleet.groups else Problem(path, f'there is no host or group "{service.place}"')
@@ -255,7 +251,7 @@ def _stranded(stack: Stack, fleet: Fleet) -> Mapping[str, Sequence[str]]:
     """What cannot run anywhere else than on a host that is down, since its data is there."""
     found: dict[str, list[str]] = {}
     for name, service in sorted(stack.services.items()):
-        named = _named(service.place, fleet) if service.place is not None and service.volume is not None else ()
+        named = fleet.named(service.place) if service.place is not None and service.volume is not None else ()
         if len(named) == 1 and fleet.hosts[named[0]].down:
             found.setdefault(named[0], []).extend(replica_slots(name, service))
     return {host: tuple(slots) for host, slots in found.items() if slots}

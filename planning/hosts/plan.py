@@ -158,9 +158,8 @@ def _part(service: ServicePlan, host: Host, fleet: Fleet, placement: Placement) 
     slots = _slots(service, names, placement)
     if slots:
         return replace(service, slots=slots)
-    place = service.settings.place
-    holds = service.stateful and not service.slots and place is not None
-    return replace(service, slots=[]) if holds and host.name in (place, *fleet.groups.get(place or "", ())) else None
+    holds = service.stateful and not service.slots and host.name in fleet.named(service.settings.place)
+    return replace(service, slots=[]) if holds else None
 
 
 def _passages(hosts: Mapping[str, HostPlan], placement: Placement) -> Iterable[Passage]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from planning.clouds import BALANCER_TYPES, LOCATIONS, REGIONS
 from planning.hosts.door import has_door
 from planning.hosts.fleet import BURST, CAPACITY, HOSTS
-from planning.hosts.model import Fleet, Host
+from planning.hosts.model import Fleet
 from planning.hosts.site import MOST_NAMES, https, issued_names
 from planning.routes import table
 from settings.capacity import HostCapacity
@@ -29,19 +29,14 @@ def notes(stack: Stack, fleet: Fleet) -> Sequence[str]:
             "quayside:edge/certificate, or have Hetzner manage one, by capacity.balancer with dns.provider: hetzner"
         )
     for name, service in sorted(stack.services.items()):
-        host = fleet.hosts.get(service.place or "") or _only(fleet, service.place)
-        if service.volume is not None and host is not None and host.down:
+        named = fleet.named(service.place)
+        if service.volume is not None and len(named) == 1 and fleet.hosts[named[0]].down:
             found.append(
-                f"{name} is UNAVAILABLE: its data is on {host.name}, which is down, and connections to it are refused. "
-                f"Bring {host.name} back and take it out of capacity.down; or give {name} another place and restore a "
+                f"{name} is UNAVAILABLE: its data is on {named[0]}, which is down, and connections to it are refused. "
+                f"Bring {named[0]} back and take it out of capacity.down; or give {name} another place and restore a "
                 'backup there (docs/hosts.md, "A host that died")'
             )
     return found
-
-
-def _only(fleet: Fleet, group: str | None) -> Host | None:
-    members = fleet.groups.get(group or "", ())
-    return fleet.hosts[members[0]] if len(members) == 1 else None
 
 
 def refusals(stack: Stack, fleet: Fleet) -> list[Problem]:

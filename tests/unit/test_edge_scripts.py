@@ -17,7 +17,20 @@ from tests.unit.test_edge import REDIS, SHOP, WEB, address, rendered, section
 
 SCRIPTS = Path(__file__).parents[2] / "components" / "docker"
 COMMON = (SCRIPTS / "edge_common.sh").read_text()
-INSIDE = ("accept", "gate", "switch", "drain", "forget", "restore", "files", "retire", "tidy", "admit", "burst")
+INSIDE = (
+    "accept",
+    "gate",
+    "switch",
+    "drained",
+    "drain",
+    "forget",
+    "restore",
+    "files",
+    "retire",
+    "tidy",
+    "admit",
+    "burst",
+)
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not on PATH")
