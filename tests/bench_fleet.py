@@ -27,8 +27,8 @@ from rich.table import Table
 
 from tests.hosts.fleet import Fleet
 from tests.hosts.fleet_remains import run
-from tests.hosts.prepared import Prepared, agent_with
-from tests.hosts.shop import UnavailableError, prepare
+from tests.hosts.prepared import Prepared
+from tests.hosts.shop import UnavailableError, agent_with, prepare
 from tests.hosts.test_fleet_release import app
 from tests.hosts.test_platform import NAMES
 

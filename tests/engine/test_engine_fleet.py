@@ -7,7 +7,6 @@ their file system with this machine.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +21,7 @@ import rehearsal
 from tests.engine.cli import Pulumi, Step, phases, rehearsed_steps
 from tests.hosts.fleet import Fleet
 from tests.hosts.load import Running
-from tests.hosts.shop import UnavailableError, prepare
+from tests.hosts.shop import UnavailableError, agent_with, prepare
 from tests.hosts.test_platform import NAMES, Project
 
 pytestmark = pytest.mark.engine
@@ -124,14 +123,8 @@ def fleet() -> Iterator[Fleet]:
 
 @pytest.fixture(scope="module")
 def life(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
-    said = subprocess.run(["ssh-agent", "-s"], capture_output=True, text=True, check=True).stdout
-    agent = dict(part.strip().split("=", 1) for part in said.split(";") if "=" in part)
-    try:
-        # The first time, a person's own key lets the stack's key in.
-        subprocess.run(["ssh-add", "-q", str(fleet.identity)], env={**os.environ, **agent}, check=True)
+    with agent_with(fleet.identity) as agent:
         yield Life(tmp_path_factory.mktemp("engine"), fleet, agent)
-    finally:
-        subprocess.run(["ssh-agent", "-k"], env={**os.environ, **agent}, capture_output=True, check=False)
 
 
 def test_a_first_up_serves_on_every_host(life: Life) -> None:

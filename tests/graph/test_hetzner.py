@@ -69,6 +69,7 @@ STEPS = ("files", "accept", "route", "forget", "admit", "burst", "settle")
 
 Found = dict[str, Any]
 Change = Callable[[dict[str, Any], dict[str, Any]], None]
+SECRETS = {"token": "a secret", "site": "a secret"}
 
 
 class Fleet:
@@ -117,13 +118,15 @@ def fleets(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Fleet]:
             change(services, config)
         key = json.dumps([services, config])
         if key not in known:
-            known[key] = Fleet(_rehearsed(tmp_path_factory.mktemp("fleet") / "p", services, config))
+            known[key] = Fleet(rehearsed(tmp_path_factory.mktemp("fleet") / "p", services, config))
         return known[key]
 
     return get
 
 
-def _rehearsed(root: Path, services: Mapping[str, Any], config: Mapping[str, Any]) -> Report:
+def rehearsed(
+    root: Path, services: Mapping[str, Any], config: Mapping[str, Any], secrets: Mapping[str, str] = SECRETS
+) -> Report:
     root.mkdir()
     shutil.copy(REPOSITORY / "__main__.py", root)
     (root / "Pulumi.yaml").write_text("name: fx\nruntime: python\n")
@@ -132,8 +135,8 @@ def _rehearsed(root: Path, services: Mapping[str, Any], config: Mapping[str, Any
     (root / "Pulumi.t.yaml").write_text(yaml.safe_dump(stack))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PULUMI_CONFIG_PASSPHRASE", PASSPHRASE)
-        for key in ("token", "site"):
-            set_secret(root / "Pulumi.t.yaml", f"quayside:secrets.{key}", "a secret", PASSPHRASE)
+        for key, value in secrets.items():
+            set_secret(root / "Pulumi.t.yaml", f"quayside:secrets.{key}", value, PASSPHRASE)
         return rehearse("t", root)
 
 
@@ -523,7 +526,7 @@ def test_what_cannot_be_carried_out_is_named(change: Change, path: str, tmp_path
     services, config = copy.deepcopy(SERVICES), copy.deepcopy(CONFIG)
     change(services, config)
     with pytest.raises(RehearsalError, match=path):
-        _rehearsed(tmp_path / "p", services, config)
+        rehearsed(tmp_path / "p", services, config)
 
 
 def test_all_problems_come_at_once(tmp_path: Path) -> None:
@@ -532,7 +535,7 @@ def test_all_problems_come_at_once(tmp_path: Path) -> None:
     config["access"]["ssh"] = []
     services["web"]["uses"] = ["nobody"]
     with pytest.raises(RehearsalError) as refused:
-        _rehearsed(tmp_path / "p", services, config)
+        rehearsed(tmp_path / "p", services, config)
     assert all(
         path in str(refused.value) for path in ("quayside:edge/http", "quayside:access/ssh", "services/web/uses")
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from rehearsal import Report, rehearse
+from rehearsal import Report
 from rehearsal.errors import RehearsalError
-from rehearsal.secrets import set_secret
 from rehearsal.values import SHOWN_SECRET, revealed
-from tests.graph.test_hetzner import COMMAND, CONFIG, CONTAINER, DIGEST, OFFICE, REPOSITORY, SERVICES, Fleet
-from tests.stories import PASSPHRASE
+from tests.graph.test_hetzner import COMMAND, CONFIG, CONTAINER, DIGEST, OFFICE, SERVICES, Fleet, rehearsed
 
 IMAGE = "docker:index/remoteImage:RemoteImage"
 NETWORK = "docker:index/network:Network"
@@ -41,7 +38,7 @@ HOSTS = ("host1", "host2", "host3", "box", "burst1")
 Change = Callable[[dict[str, Any], dict[str, Any]], None]
 
 
-def rehearsed(root: Path, change: Change | None = None) -> Report:
+def with_registry(root: Path, change: Change | None = None) -> Report:
     services, config = copy.deepcopy(SERVICES), copy.deepcopy(CONFIG)
     config["registry"] = {"local": dict(LOCAL)}
     config["burst"] = {"services": ["web"], "droplets": 1, "size": "s-4vcpu-8gb", "region": "fra1"}
@@ -54,22 +51,12 @@ def rehearsed(root: Path, change: Change | None = None) -> Report:
     services["db"]["image"] = f"localhost:5000/acme/redis{DIGEST}"
     if change is not None:
         change(services, config)
-    root.mkdir()
-    shutil.copy(REPOSITORY / "__main__.py", root)
-    (root / "Pulumi.yaml").write_text("name: fx\nruntime: python\n")
-    (root / "services.yaml").write_text(yaml.safe_dump({"services": services}))
-    stack = {"config": {f"quayside:{key}": value for key, value in config.items()}}
-    (root / "Pulumi.t.yaml").write_text(yaml.safe_dump(stack))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PULUMI_CONFIG_PASSPHRASE", PASSPHRASE)
-        for key, value in {"token": "a secret", **KEYS}.items():
-            set_secret(root / "Pulumi.t.yaml", f"quayside:secrets.{key}", value, PASSPHRASE)
-        return rehearse("t", root)
+    return rehearsed(root, services, config, {"token": "a secret", **KEYS})
 
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
-    return Fleet(rehearsed(tmp_path_factory.mktemp("registry") / "p"))
+    return Fleet(with_registry(tmp_path_factory.mktemp("registry") / "p"))
 
 
 # --- what is made ----------------------------------------------------------------------------------------------------
@@ -163,7 +150,7 @@ def test_nobody_is_let_in_to_it_and_its_memory_is_not_for_services(fleet: Fleet,
         services["web"]["image"] = f"acme/web{DIGEST}"
         services["db"]["image"] = f"acme/redis{DIGEST}"
 
-    bare = Fleet(rehearsed(tmp_path / "p", without))
+    bare = Fleet(with_registry(tmp_path / "p", without))
     assert not [name for name in bare.of(CONTAINER) if "registry" in name]
     before: Any = {row["host"]: row for row in bare.report.outputs["placement"]}  # type: ignore[union-attr]
     after: Any = {row["host"]: row for row in fleet.report.outputs["placement"]}  # type: ignore[union-attr]
@@ -179,7 +166,7 @@ def test_a_host_that_is_down_forgets_its_own_without_a_call(fleet: Fleet, tmp_pa
     def down(_services: Any, config: dict[str, Any]) -> None:
         config["capacity"]["down"] = ["host2"]
 
-    made = Fleet(rehearsed(tmp_path / "p", down))
+    made = Fleet(with_registry(tmp_path / "p", down))
     assert "host2-registry" not in {*made.of(CONTAINER), *made.of(COMMAND), *made.of(NETWORK)}
     anchor = fleet.of(COMMAND)["host2-placed"]["urn"]
     for type_ in (CONTAINER, COMMAND, NETWORK):
@@ -266,5 +253,5 @@ def without(key: str) -> Change:
 )
 def test_what_cannot_be_is_named_with_the_way_out(change: Change, message: str, tmp_path: Path) -> None:
     with pytest.raises(RehearsalError) as refused:
-        rehearsed(tmp_path / "p", change)
+        with_registry(tmp_path / "p", change)
     assert message in "\n".join(line[2:] if line[:2] == "  " else line for line in str(refused.value).splitlines())

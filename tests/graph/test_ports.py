@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rehearsal.errors import RehearsalError
-from tests.graph.test_hetzner import COMMAND, CONFIG, CONTAINER, DIGEST, OFFICE, SERVICES, Fleet, _rehearsed
+from tests.graph.test_hetzner import COMMAND, CONFIG, CONTAINER, DIGEST, OFFICE, SERVICES, Fleet, rehearsed
 
 PORTS = [{"port": 9000, "sources": [OFFICE]}, {"port": 25, "sources": ["0.0.0.0/0"]}]
 
@@ -22,7 +22,7 @@ def fleet(root: Path, change: Change | None = None) -> Fleet:
     services["api"]["ports"] = copy.deepcopy(PORTS)
     if change is not None:
         change(services, config)
-    return Fleet(_rehearsed(root / "p", services, config))
+    return Fleet(rehearsed(root / "p", services, config))
 
 
 def test_the_door_has_the_ports_and_the_replicas_are_released_create_first(tmp_path: Path) -> None:

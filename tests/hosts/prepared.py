@@ -5,10 +5,6 @@ Only packages are not installed, since there is no way from these hosts to a mir
 
 from __future__ import annotations
 
-import contextlib
-import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 from tests.hosts.fleet import Fleet
@@ -37,15 +33,3 @@ class Prepared(Project):
         (root / "__main__.py").write_text(PROGRAM)
         for name in NAMES:
             fleet[name].ssh("mkdir -p ~/.ssh && ln -sf /run/sshd/authorized_keys ~/.ssh/authorized_keys")
-
-
-@contextlib.contextmanager
-def agent_with(identity: Path) -> Iterator[dict[str, str]]:
-    """The environment of an ssh-agent that holds a person's own key, which lets the stack's key in the first time."""
-    said = subprocess.run(["ssh-agent", "-s"], capture_output=True, text=True, check=True).stdout
-    agent = dict(part.strip().split("=", 1) for part in said.split(";") if "=" in part)
-    try:
-        subprocess.run(["ssh-add", "-q", str(identity)], env={**os.environ, **agent}, check=True)
-        yield agent
-    finally:
-        subprocess.run(["ssh-agent", "-k"], env={**os.environ, **agent}, capture_output=True, check=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -15,11 +16,12 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from quayside import images
@@ -30,6 +32,8 @@ ROOT = Path(__file__).parents[2]
 IMAGES = ("haproxy:3.2-alpine", "redis:7-alpine", "python:3.13-alpine")
 PYTHON = IMAGES[2]
 PROJECT = "quayside"
+FULL = os.environ.get("QUAYSIDE_FULL") == "1"
+takes_minutes = pytest.mark.skipif(not FULL, reason="takes minutes: set QUAYSIDE_FULL=1")
 
 
 class UnavailableError(Exception):
@@ -71,6 +75,44 @@ class Run:
     seconds: float
 
 
+def rehearsal(stack: str, root: Path, environment: Mapping[str, str], *options: str) -> subprocess.Popen[str]:
+    """Begin to deploy a project's stack, as leader of a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "rehearsal", stack, *(options or ("--apply",))],
+        cwd=root,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def ended(process: subprocess.Popen[str], within: float = 240) -> Run:
+    began = time.monotonic()
+    try:
+        output, _ = process.communicate(timeout=within)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise AssertionError(f"not done within {within} s:\n{process.communicate()[0]}") from None
+    return Run(process.returncode, output, time.monotonic() - began)
+
+
+@contextlib.contextmanager
+def agent_with(identity: Path) -> Iterator[dict[str, str]]:
+    """The environment of an ssh-agent that holds a person's own key, which lets the stack's key in the first time."""
+    if shutil.which("ssh-agent") is None:
+        pytest.skip("there is no ssh-agent")
+    said = subprocess.run(["ssh-agent", "-s"], capture_output=True, text=True, check=True).stdout
+    agent = dict(part.strip().split("=", 1) for part in said.split(";") if "=" in part)
+    try:
+        subprocess.run(["ssh-add", "-q", str(identity)], env={**os.environ, **agent}, check=True)
+        yield agent
+    finally:
+        subprocess.run(["ssh-agent", "-k"], env={**os.environ, **agent}, capture_output=True, check=False)
+
+
 class Stack:
     """A project folder with one stack, deployed by ``python -m rehearsal`` in a process that can really be killed."""
 
@@ -104,28 +146,12 @@ class Stack:
         self.file.write_text(yaml.safe_dump(kept, sort_keys=False))
 
     def start(self, *options: str) -> subprocess.Popen[str]:
-        """Begin to deploy what ``services`` now says, as leader of a process group of its own."""
+        """Begin to deploy what ``services`` now says."""
         self.write()
-        return subprocess.Popen(
-            [sys.executable, "-m", "rehearsal", self.name, *(options or ("--apply",))],
-            cwd=self.root,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        return rehearsal(self.name, self.root, self.environment, *options)
 
     def run(self, *options: str) -> Run:
-        began = time.monotonic()
-        process = self.start(*options)
-        try:
-            output, _ = process.communicate(timeout=240)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
-        return Run(process.returncode, output, time.monotonic() - began)
+        return ended(self.start(*options))
 
     def up(self) -> Run:
         """Deploy; it has to succeed and to leave exactly the declared containers."""

@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -20,7 +19,7 @@ import pytest
 
 from rehearsal import Applied, ApplyError, Event, apply, destroy, engine_state
 from tests.hosts.fleet import Fleet, Host
-from tests.hosts.shop import IMAGES, ROOT
+from tests.hosts.shop import IMAGES, rehearsal
 
 pytestmark = pytest.mark.docker
 
@@ -106,15 +105,7 @@ class Stack:
 
     def start(self) -> subprocess.Popen[str]:
         self.write()
-        return subprocess.Popen(
-            [sys.executable, "-m", "rehearsal", "t", "--apply"],
-            cwd=self.root,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        return rehearsal("t", self.root, os.environ)
 
     def running(self, host: str) -> list[str]:
         """The programs' names of what runs on a host."""

@@ -14,7 +14,6 @@ import re
 import select
 import shutil
 import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -31,10 +30,10 @@ from planning.hosts.gateway import FILES
 from planning.hosts.plan import MESH_PORT
 from tests.hosts.fleet import Fleet, Host
 from tests.hosts.fleet_remains import run
-from tests.hosts.prepared import Prepared, agent_with
-from tests.hosts.shop import PYTHON, ROOT
+from tests.hosts.prepared import Prepared
+from tests.hosts.shop import PYTHON, ROOT, agent_with
 from tests.hosts.test_platform import NAMES
-from tests.hosts.wire import in_namespace
+from tests.hosts.wire import by_certificate, in_namespace
 from tests.mesh import Authority
 
 pytestmark = pytest.mark.docker
@@ -107,8 +106,6 @@ def listening(host: Host) -> list[int]:
 @pytest.fixture(scope="module")
 def outside(engine: None, fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
     """Deployed once; each test leaves it as it was."""
-    if shutil.which("ssh-agent") is None:
-        pytest.skip("there is no ssh-agent")
     root = tmp_path_factory.mktemp("outside")
     with agent_with(fleet.identity) as agent:
         made = Outside(root, fleet, agent)
@@ -200,21 +197,7 @@ def test_an_edge_with_a_certificate_of_another_authority_is_refused(outside: Out
     own = outside.in_edge("host1", f"cat {FILES}/host1-*.pem")
 
     def asked(certificate: bytes | str | None) -> str:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        if certificate is not None:
-            file = tmp_path / "client.pem"
-            file.write_bytes(certificate if isinstance(certificate, bytes) else certificate.encode())
-            context.load_cert_chain(file)
-        try:
-            with (
-                socket.create_connection((target.address, MESH_PORT), 3) as plain,
-                context.wrap_socket(plain, server_hostname="api.host2.quayside") as wire,
-            ):
-                wire.sendall(b"GET / HTTP/1.1\r\nHost: api\r\n\r\n")
-                return wire.recv(200).decode()
-        except (ssl.SSLError, ConnectionError) as error:
-            return str(error)
+        return by_certificate((target.address, MESH_PORT), certificate, server="api.host2.quayside", host="api")
 
     def from_host1(certificate: bytes | str | None) -> str:
         return in_namespace(outside.fleet["host1"].namespace, lambda: asked(certificate))

@@ -8,10 +8,7 @@ import json
 import os
 import re
 import shutil
-import socket
-import ssl
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -28,7 +25,8 @@ from rehearsal import destroy
 from tests.hosts.fleet import Fleet
 from tests.hosts.fleet_remains import run
 from tests.hosts.load import Running
-from tests.hosts.shop import IMAGES, PYTHON, ROOT, Run
+from tests.hosts.shop import FULL, IMAGES, PYTHON, ROOT, Run, ended, rehearsal
+from tests.hosts.wire import by_certificate
 from tests.mesh import Authority
 
 pytestmark = pytest.mark.docker
@@ -185,22 +183,10 @@ class Release:
 
     def start(self) -> subprocess.Popen[str]:
         (self.root / "fleet.json").write_text(json.dumps({**self.given, "services": self.services}))
-        return subprocess.Popen(
-            [sys.executable, "-m", "rehearsal", "fleet", "--apply"],
-            cwd=self.root,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        return rehearsal("fleet", self.root, self.environment)
 
     def run(self) -> Run:
-        began = time.monotonic()
-        process = self.start()
-        output, _ = process.communicate(timeout=240)
-        return Run(process.returncode, output, time.monotonic() - began)
+        return ended(self.start())
 
     def up(self) -> Run:
         done = self.run()
@@ -357,21 +343,8 @@ def test_who_has_no_certificate_of_ours_is_refused(release: Release, tmp_path: P
     own = release.fleet["host1"].docker("exec", EDGE, "sh", "-c", f"cat {FILES}/host1-*.pem")
 
     def asked(certificate: bytes | str | None) -> str:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        if certificate is not None:
-            file = tmp_path / "client.pem"
-            file.write_bytes(certificate if isinstance(certificate, bytes) else certificate.encode())
-            context.load_cert_chain(file)
-        try:
-            with (
-                socket.create_connection((release.fleet["host3"].address, MESH_PORT), 3) as plain,
-                context.wrap_socket(plain, server_hostname="api.host3.quayside") as wire,
-            ):
-                wire.sendall(b"GET / HTTP/1.1\r\nHost: api\r\n\r\n")
-                return wire.recv(200).decode()
-        except (ssl.SSLError, ConnectionError) as error:
-            return str(error)
+        address = release.fleet["host3"].address, MESH_PORT
+        return by_certificate(address, certificate, server="api.host3.quayside", host="api")
 
     other = Authority()
     assert "200 OK" in asked(own)
@@ -627,7 +600,7 @@ def test_others_serve_when_a_host_dies(release: Release) -> None:
     for load in loads:
         assert load.report.failed == 0, str(load.report)
         # On a machine that other tests keep busy, six seconds were seen; what is promised is counted on an idle one.
-        assert load.report.slowest < (3.5 if os.environ.get("QUAYSIDE_FULL") == "1" else 10)
+        assert load.report.slowest < (3.5 if FULL else 10)
     # Declared down, the others are released without it, and it comes back as it was.
     release.given["hosts"]["host2"]["down"] = True
     release.given["stranded"] = {"host2": ["web-2", "session-1", "stranger-1"]}

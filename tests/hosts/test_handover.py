@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from tests.hosts.load import Running
-from tests.hosts.shop import IMAGES, Stack, docker, probe, web
+from tests.hosts.shop import IMAGES, Stack, docker, probe, takes_minutes, web
 
 pytestmark = pytest.mark.docker
 
@@ -133,7 +133,7 @@ def test_a_run_that_was_given_up_cuts_nothing_of_the_next(new_stack: Make) -> No
     assert load.report.failed == 0, str(load.report)
 
 
-@pytest.mark.skipif(os.environ.get("QUAYSIDE_FULL") != "1", reason="counts seconds: set QUAYSIDE_FULL=1, alone")
+@takes_minutes
 def test_a_long_drain_does_not_hold_up_the_next_release(new_stack: Make) -> None:
     """Its process is killed while it drains. What it drains is then the affair of the next, which switches at once."""
     stack = new_stack({"web": web(routes=["shop.{domain}"], env={"VERSION": "1"}, drain="60s")})

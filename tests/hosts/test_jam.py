@@ -12,7 +12,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -25,8 +24,8 @@ import yaml
 from rehearsal.secrets import set_secret
 from tests.hosts.fleet import Fleet
 from tests.hosts.load import Running
-from tests.hosts.prepared import PROGRAM, agent_with
-from tests.hosts.shop import IMAGES, PYTHON, ROOT, UnavailableError, docker
+from tests.hosts.prepared import PROGRAM
+from tests.hosts.shop import IMAGES, PYTHON, ROOT, UnavailableError, agent_with, docker, ended, rehearsal, takes_minutes
 from tests.mesh import Authority
 from tests.stories import PASSPHRASE, story
 
@@ -116,17 +115,9 @@ class Jam:
 
     def up(self) -> None:
         self.write()
-        began = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-m", "rehearsal", "move", "--apply"],
-            cwd=self.root,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        print(f"{time.monotonic() - began:.1f} s: {done.stdout.splitlines()[-1]}")
+        done = ended(rehearsal("move", self.root, self.environment))
+        assert done.code == 0, done.output
+        print(f"{done.seconds:.1f} s: {done.output.splitlines()[-1]}")
 
     def traffic(self, old: int, new: int) -> None:
         self.document["config"]["quayside:traffic"] = {"old": old, "new": new}
@@ -160,8 +151,6 @@ class Jam:
 
 @pytest.fixture
 def jam(engine: None, tmp_path: Path) -> Iterator[Jam]:
-    if shutil.which("ssh-agent") is None:
-        pytest.skip("there is no ssh-agent")
     build(tmp_path / "images")
     try:
         made = Fleet.start(NAMES, images=[*IMAGES, *sorted(set(BY_SERVICE.values()) - set(IMAGES))])
@@ -194,7 +183,7 @@ def visitors(jam: Jam) -> Iterator[list[Running]]:
     assert all(load.report.requests > 50 for load in loads)
 
 
-@pytest.mark.skipif(os.environ.get("QUAYSIDE_FULL") != "1", reason="takes minutes: set QUAYSIDE_FULL=1")
+@takes_minutes
 def test_a_music_site_moves_from_one_provider_to_the_other(jam: Jam) -> None:
     jam.up()
     olds, news = jam.webs(OLD), jam.webs(NEW)

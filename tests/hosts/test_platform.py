@@ -9,11 +9,9 @@ import contextlib
 import http.client
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -27,11 +25,10 @@ import yaml
 
 from tests.hosts.fleet import Fleet, Host
 from tests.hosts.load import Running
-from tests.hosts.shop import IMAGES, ROOT, Run
+from tests.hosts.shop import IMAGES, ROOT, Run, agent_with, ended, rehearsal, takes_minutes
 from tests.hosts.test_fleet_release import app
 
 pytestmark = pytest.mark.docker
-takes_minutes = pytest.mark.skipif(os.environ.get("QUAYSIDE_FULL") != "1", reason="takes minutes: set QUAYSIDE_FULL=1")
 
 NAMES = ("host1", "host2", "host3")
 PROGRAM = """
@@ -43,7 +40,7 @@ from platforms import deploy
 
 settings.rules._image = lambda *_: iter(())  # the images here are from no registry, so they have no digest
 platforms.hetzner.script = lambda *_: ":"
-platforms.hetzner.opening = lambda *_: (":", ":")
+platforms.hetzner.opened = lambda *_: (":", ":")
 for key, value in deploy(Path(__file__).parent).items():
     pulumi.export(key, value)
 """
@@ -78,13 +75,7 @@ class Project:
         (root / "__main__.py").write_text(PROGRAM)
 
     def up(self) -> Run:
-        process = self.start()
-        try:
-            output, _ = process.communicate(timeout=180)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise AssertionError(f"not done within 180 s:\n{process.communicate()[0]}") from None
-        return Run(process.returncode, output, 0)
+        return ended(self.start())
 
     def write(self) -> None:
         """The files of the project as they are meant now."""
@@ -115,16 +106,7 @@ class Project:
 
     def start(self) -> subprocess.Popen[str]:
         self.write()
-        return subprocess.Popen(
-            [sys.executable, "-m", "rehearsal", "t", "--apply"],
-            cwd=self.root,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        return rehearsal("t", self.root, self.environment)
 
     def release(self, version: str) -> Run:
         for name in ("web", "api"):
@@ -211,26 +193,19 @@ P = TypeVar("P", bound=Project)
 @contextlib.contextmanager
 def project_on(kind: type[P], fleet: Fleet, root: Path) -> Iterator[P]:
     """A project on a fleet's hosts, which are empty again afterwards."""
-    if shutil.which("ssh-agent") is None:
-        pytest.skip("there is no ssh-agent")
-    said = subprocess.run(["ssh-agent", "-s"], capture_output=True, text=True, check=True).stdout
-    agent = dict(part.strip().split("=", 1) for part in said.split(";") if "=" in part)
-    for host in fleet:
-        host.ssh("mkdir -p ~/.ssh && ln -sf /run/sshd/authorized_keys ~/.ssh/authorized_keys")
-    made = kind(root, fleet, agent)
-    try:
-        # The first time, a person's own key lets the stack's key in.
-        subprocess.run(["ssh-add", "-q", str(fleet.identity)], env=made.environment, check=True)
-        yield made
-    finally:
-        subprocess.run(["ssh-agent", "-k"], env=made.environment, capture_output=True, check=False)
+    with agent_with(fleet.identity) as agent:
         for host in fleet:
-            if not host.up:
-                host.restart()
-            host.ssh(
-                "docker ps -aq | xargs -r docker rm -f -v; docker network prune -f; docker volume ls -q | xargs -r"
-                " docker volume rm -f"
-            )
+            host.ssh("mkdir -p ~/.ssh && ln -sf /run/sshd/authorized_keys ~/.ssh/authorized_keys")
+        try:
+            yield kind(root, fleet, agent)
+        finally:
+            for host in fleet:
+                if not host.up:
+                    host.restart()
+                host.ssh(
+                    "docker ps -aq | xargs -r docker rm -f -v; docker network prune -f; docker volume ls -q | xargs -r"
+                    " docker volume rm -f"
+                )
 
 
 def test_a_fleet_lives_through_a_release_and_the_death_of_a_host(project: Project) -> None:

@@ -6,9 +6,7 @@ The bucket is bucket.py on this machine, which checks every signature. The packe
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +21,7 @@ from rehearsal.secrets import set_secret
 from tests.hosts.bucket import Bucket
 from tests.hosts.fleet import Fleet, Host
 from tests.hosts.fleet_remains import archive_of
-from tests.hosts.shop import PYTHON, ROOT, Run, docker, free_port
+from tests.hosts.shop import PYTHON, ROOT, Run, agent_with, docker, ended, free_port, rehearsal
 from tests.hosts.test_fleet_release import app
 from tests.stories import PASSPHRASE
 
@@ -133,35 +131,18 @@ class Project:
         for key, value in {"bucket_id": KEY, "bucket_secret": secret}.items():
             set_secret(file, f"quayside:secrets.{key}", value, PASSPHRASE)
         (self.root / "services.yaml").write_text(yaml.safe_dump({"services": self.services}))
-        done = subprocess.run(
-            [sys.executable, "-m", "rehearsal", "t", "--apply"],
-            cwd=self.root,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
-        return Run(done.returncode, done.stdout + done.stderr, 0)
+        return ended(rehearsal("t", self.root, self.environment))
 
 
 @pytest.fixture
 def project(pushed: tuple[Path, str], tmp_path: Path) -> Iterator[Project]:
-    if shutil.which("ssh-agent") is None:
-        pytest.skip("there is no ssh-agent")
-    said = subprocess.run(["ssh-agent", "-s"], capture_output=True, text=True, check=True).stdout
-    agent = dict(part.strip().split("=", 1) for part in said.split(";") if "=" in part)
-    with Fleet.start(NAMES) as fleet:
-        try:
-            for host in fleet:
-                archive = archive_of((REGISTRY,))
-                assert archive is not None
-                host.load(archive)
-                host.ssh("mkdir -p ~/.ssh && ln -sf /run/sshd/authorized_keys ~/.ssh/authorized_keys")
-            made = Project(tmp_path, fleet, agent, pushed[1])
-            subprocess.run(["ssh-add", "-q", str(fleet.identity)], env=made.environment, check=True)
-            yield made
-        finally:
-            subprocess.run(["ssh-agent", "-k"], env={**os.environ, **agent}, capture_output=True, check=False)
+    with Fleet.start(NAMES) as fleet, agent_with(fleet.identity) as agent:
+        for host in fleet:
+            archive = archive_of((REGISTRY,))
+            assert archive is not None
+            host.load(archive)
+            host.ssh("mkdir -p ~/.ssh && ln -sf /run/sshd/authorized_keys ~/.ssh/authorized_keys")
+        yield Project(tmp_path, fleet, agent, pushed[1])
 
 
 def knocks(origin: Host, at: Host, address: str, port: int = 5000) -> bool:

@@ -20,11 +20,10 @@ import pytest
 
 from tests.hosts.conftest import SECRET
 from tests.hosts.load import Running
-from tests.hosts.shop import IMAGES, Stack, docker, probe, web
+from tests.hosts.shop import FULL, IMAGES, Stack, docker, probe, web
 
 pytestmark = pytest.mark.docker
 
-FULL = os.environ.get("QUAYSIDE_FULL") == "1"
 REQUESTS = 200_000 if FULL else 20_000
 KILLS = 20 if FULL else 5
 HOST = "shop.localhost"

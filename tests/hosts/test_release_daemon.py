@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts.shop import IMAGES, Stack, docker, probe, web
+from tests.hosts.shop import IMAGES, Stack, docker, probe, takes_minutes, web
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -79,7 +79,7 @@ def home(engine: None) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.mark.skipif(os.environ.get("QUAYSIDE_FULL") != "1", reason="takes minutes: set QUAYSIDE_FULL=1")
+@takes_minutes
 @pytest.mark.skipif(
     os.geteuid() != 0 or not all(map(shutil.which, ("dockerd", "ip", "nsenter"))),
     reason="needs root, dockerd, ip and nsenter",

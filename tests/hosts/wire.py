@@ -7,7 +7,9 @@ import contextlib
 import ctypes
 import os
 import socket
+import ssl
 import struct
+import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -174,3 +176,23 @@ def _listen(interface: str) -> socket.socket:
     index = socket.if_nametoindex(interface)
     made.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, struct.pack("iHH8s", index, _PACKET_MR_PROMISC, 0, b""))
     return made
+
+
+def by_certificate(address: tuple[str, int], certificate: bytes | str | None, *, server: str, host: str) -> str:
+    """What a server that asks for a certificate answers to this one, or the reason for which it refuses it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if certificate is not None:
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(certificate if isinstance(certificate, bytes) else certificate.encode())
+            file.flush()
+            context.load_cert_chain(file.name)
+    try:
+        with (
+            socket.create_connection(address, 3) as plain,
+            context.wrap_socket(plain, server_hostname=server) as wire,
+        ):
+            wire.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            return wire.recv(200).decode()
+    except (ssl.SSLError, ConnectionError) as error:
+        return str(error)
