@@ -8,6 +8,7 @@ workers() {
     [ "$QUAYSIDE_PHASE" != forget ] || echo "$listing" | awk '/^#/ { now = $2 == "workers"; next } now && $1 ~ /^[0-9]+$/ { print $1, "local_" }'
 }
 # Of what this worker still serves and the new configuration does not; a container without a drain has 30 s.
+# Busybox finds an empty string nowhere, so no beginning is asked for apart.
 retired_sessions() { # pid [beginning of backends]
     states=$(ask_master "@!$1 show servers state")
     connections=$(ask_master "@!$1 show servers conn")
@@ -18,7 +19,7 @@ retired_sessions() { # pid [beginning of backends]
         FILENAME == "drains" { drain[$1] = $2; next }
         $1 == "#" { for (i = 2; i <= NF; i++) { if ($i == "srv_fqdn") fqdn = i - 1; if ($i == "used_cur") { used = i - 1; fqdn = 0 } } next }
         fqdn && NF > fqdn { name[$2 "/" $4] = $fqdn; next }
-        used && $1 ~ /\// && index($1, only) == 1 && $used > 0 && name[$1] != "" && name[$1] != "-" && !(name[$1] in serving) {
+        used && $1 ~ /\// && (only == "" || index($1, only) == 1) && $used > 0 && name[$1] != "" && name[$1] != "-" && !(name[$1] in serving) {
             print $1, name[$1], (drain[name[$1]] == "" ? 30 : drain[name[$1]]), $used
         }' serving drains -
 }

@@ -133,6 +133,21 @@ def test_a_run_that_was_given_up_cuts_nothing_of_the_next(new_stack: Make) -> No
     assert load.report.failed == 0, str(load.report)
 
 
+def test_a_request_as_long_as_its_drain_outlives_a_release(new_stack: Make) -> None:
+    """And one that is longer is ended then, by name. The web stops the instant that it is told to."""
+    stack = new_stack({"web": web(routes=["shop.{domain}"], env={"VERSION": "1"}, drain="16s")})
+    stack.up()
+    with ThreadPoolExecutor() as pool:
+        within, beyond = (pool.submit(stack.get, "shop", f"/?wait={seconds}") for seconds in (14, 29))
+        time.sleep(0.5)
+        stack.services["web"]["env"]["VERSION"] = "2"
+        done = stack.up()
+        assert within.result().get("version") == "1", within.result()
+        assert beyond.result().get("version") is None
+    assert "closing 1 connections of web-1-" in done.output
+    assert "after its drain of 16 s" in done.output
+
+
 @takes_minutes
 def test_a_long_drain_does_not_hold_up_the_next_release(new_stack: Make) -> None:
     """Its process is killed while it drains. What it drains is then the affair of the next, which switches at once."""

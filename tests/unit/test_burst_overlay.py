@@ -18,6 +18,7 @@ from planning.hosts.fleet import fleet
 from planning.hosts.gateway import FILES, Mesh
 from planning.hosts.placement import place
 from planning.hosts.plan import FleetPlan, plan_hosts
+from tests.edge_shell import edge_shell
 from tests.mesh import Authority, containers, stack
 
 COMMON = (Path(__file__).parents[2] / "components" / "docker" / "edge_common.sh").read_text()
@@ -85,8 +86,8 @@ def composed(text: str, over: str, folder: Path) -> str:
     (folder / "main").write_text(text)
     (folder / "over").write_text(over)
     script = COMMON.replace("/var/lib/haproxy", str(folder)) + "compose main over\n"
-    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
-    assert done.stderr == ""
+    done = edge_shell(script)
+    assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import subprocess
 import time
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from planning.edge import BOOTSTRAP
+from tests.edge_shell import edge_shell
 from tests.unit.test_edge import REDIS, SHOP, WEB, address, rendered, section
 
 SCRIPTS = Path(__file__).parents[2] / "components" / "docker"
@@ -45,8 +45,8 @@ def union(one: str, other: str, folder: Path, fill: str = "") -> str:
     (folder / "one").write_text(one)
     (folder / "other").write_text(other)
     script = COMMON.replace("/var/lib/haproxy", str(folder)) + f"union one other both-digest {fill}\n"
-    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
-    assert done.stderr == ""
+    done = edge_shell(script)
+    assert (done.returncode, done.stderr) == (0, "")
     if shutil.which("haproxy") is not None:
         (folder / "both").write_text(done.stdout)
         checked = subprocess.run(
@@ -134,10 +134,8 @@ def inside(name: str, folder: Path, serves: str, config: str, **environment: str
     text = text.replace("kill -USR2 1", "echo reloads; exit 9")
     (folder / "haproxy.cfg").write_text(serves)
     (folder / "owner").write_text("me\n")
-    told = {**os.environ, "QUAYSIDE_RUN": "me", "QUAYSIDE_PHASE": "all", **environment}
-    return subprocess.run(
-        ["sh", "-c", text], input=config, env=told, capture_output=True, text=True, timeout=30, check=False
-    )
+    told = {"QUAYSIDE_RUN": "me", "QUAYSIDE_PHASE": "all", **environment}
+    return edge_shell(text, stdin=config, **told)
 
 
 def unmergeable() -> tuple[str, str]:
@@ -182,10 +180,7 @@ def locked(folder: Path, owner: str) -> subprocess.CompletedProcess[str]:
     (folder / "owner").write_text(f"{owner}\n")
     with (folder / "release.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        environment = {**os.environ, "QUAYSIDE_RUN": "me"}
-        return subprocess.run(
-            ["sh", "-c", script], env=environment, capture_output=True, text=True, timeout=10, check=False
-        )
+        return edge_shell(script, timeout=10, QUAYSIDE_RUN="me")
 
 
 def test_the_lock_is_waited_for_but_not_for_ever(tmp_path: Path) -> None:
@@ -199,3 +194,51 @@ def test_who_was_superseded_waits_for_no_lock(tmp_path: Path) -> None:
     done = locked(tmp_path, "another")
     assert (done.returncode, done.stdout) == (1, "a later release took over\n")
     assert time.monotonic() - began < 2
+
+
+STATES = """\
+1
+# be_id be_name srv_id srv_name srv_addr srv_op_state srv_fqdn srv_port
+6 svc_web 1 web-1 10.0.0.2 2 web-1-old 8000
+6 svc_web 2 anyway:web-1 10.0.0.2 2 web-1-old 8000
+7 svc_api 1 api-1 10.0.0.3 2 api-1-same 8000
+8 local_api 1 api-1 10.0.0.3 2 api-1-old 8000
+9 svc_mesh 1 host2 10.9.0.2 2 - 8443
+"""
+CONNECTIONS = """\
+# bkname/svname bkid/svid addr port - purge_delay used_cur used_max need_est
+svc_web/web-1 6/1 10.0.0.2 8000 - 5000 2 2 2
+svc_web/anyway:web-1 6/2 10.0.0.2 8000 - 5000 0 0 0
+svc_api/api-1 7/1 10.0.0.3 8000 - 5000 3 3 3
+local_api/api-1 8/1 10.0.0.3 8000 - 5000 1 1 1
+svc_mesh/host2 9/1 10.9.0.2 8443 - 5000 4 4 4
+"""
+
+
+def retired(folder: Path, worker: str, *beginning: str) -> subprocess.CompletedProcess[str]:
+    """What is found of an old worker, whose answers are given."""
+    (folder / "serving").write_text("web-1-new\napi-1-same\n")
+    (folder / "drains").write_text("web-1-old 60\n")
+    (folder / "states").write_text(STATES)
+    (folder / "connections").write_text(CONNECTIONS)
+    text = (SCRIPTS / "drain.sh").read_text()
+    script = f"""cd {folder}
+ask_master() {{ case $1 in "@!7 show servers state") cat states ;; "@!7 show servers conn") cat connections ;; esac; }}
+{text[text.index("retired_sessions() {") : text.index("touch drains")]}
+retired_sessions {" ".join((worker, *beginning))}
+"""
+    return edge_shell(script)
+
+
+def test_a_drain_waits_for_connections_to_what_goes_and_no_others(tmp_path: Path) -> None:
+    done = retired(tmp_path, "7")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ["svc_web/web-1 web-1-old 60 2", "local_api/api-1 api-1-old 30 1"]
+
+
+def test_of_the_worker_of_both_it_waits_only_for_what_other_hosts_send(tmp_path: Path) -> None:
+    assert retired(tmp_path, "7", "local_").stdout.splitlines() == ["local_api/api-1 api-1-old 30 1"]
+
+
+def test_a_worker_without_an_answer_is_not_one_that_serves_nothing(tmp_path: Path) -> None:
+    assert retired(tmp_path, "8").returncode == 1
