@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,10 @@ TESTS = Path(__file__).parent / "tests"
 CONTAINERS = ("engine", "hosts")
 SHIFTED = ("test_fleet_burst.py", "test_registry.py")
 """Fleets that go with the one engine's tests, so that both rows are about as long."""
+
+
+# A shell that starts this in the background has it ignore Ctrl-C, and so would every process that a test sends one to.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -13,6 +13,7 @@ import pty
 import re
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -308,8 +309,11 @@ def test_followed_logs_go_on_over_a_restart(outside: Outside) -> None:
                 assert time.monotonic() < end, lines
                 time.sleep(0.1)
         finally:
-            process.send_signal(2)
+            process.send_signal(signal.SIGINT)
             reader.join(20)
+            still = process.poll() is None
+            process.kill()
+        assert not still, "Ctrl-C ends it"
         assert process.wait(10) in (0, 130)
     of_host2 = [line for line in lines if "@host2" in line]
     assert len(of_host2) == len(set(of_host2)), "no line twice"
