@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 TESTS = Path(__file__).parent / "tests"
 CONTAINERS = ("engine", "hosts")
@@ -30,6 +31,17 @@ class Rows(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return row(nodeid.partition("::")[0])
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """A test that took its process with it is not run again by the next, and the next, and the next."""
+        begun = (unit for unit in self.assigned_work[node].values() if not all(unit.values()))
+        unit = next(begun, None)
+        if unit is None:
+            return super().remove_node(node)
+        crashed = next(item for item, done in unit.items() if not done)
+        unit[crashed] = True
+        super().remove_node(node)
+        return crashed
 
 
 @cache
