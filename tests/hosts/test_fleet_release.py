@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -43,7 +44,7 @@ VERSION, SLOT = os.environ["VERSION"], socket.gethostname()
 
 def fetch(url, body=None):
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=12) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=30) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -223,7 +224,7 @@ class Release:
         return [line for line in said.splitlines() if " is DOWN" in line or " is UP" in line or "no server" in line]
 
     def get(self, host: str, path: str = "/", *, service: str = "web", body: str | None = None) -> dict[str, Any]:
-        connection = http.client.HTTPConnection(self.fleet[host].address, 80, timeout=10)
+        connection = http.client.HTTPConnection(self.fleet[host].address, 80, timeout=40)
         connection.request("POST" if body else "GET", path, body, {"Host": f"{service}.example.test"})
         answer = connection.getresponse()
         text = answer.read()
@@ -414,6 +415,25 @@ def test_a_release_of_a_service_on_another_host_drops_nothing(release: Release) 
         done = release.up()
     print(f"release of api: {done.seconds:.1f} s")
     sound(release, loads, {"1", "2"})
+
+
+def test_a_request_as_long_as_its_drain_outlives_a_release_on_every_host_that_it_crosses(release: Release) -> None:
+    for name in ("web", "api"):
+        release.services[name]["drain"] = "25s"
+    before = release.services["api"]["env"]["VERSION"]
+    release.up()
+    with ThreadPoolExecutor() as pool:
+        answers = [pool.submit(release.get, name, "/via?wait=20") for name in NAMES]
+        time.sleep(0.5)
+        for name in ("web", "api"):
+            release.services[name]["env"] = {"VERSION": "long"}
+        done = release.up()
+        print(f"release of both: {done.seconds:.1f} s")
+        assert [answer.result()["version"] for answer in answers] == [before] * len(NAMES)
+    for name in ("web", "api"):
+        release.services[name]["drain"] = "10s"
+    release.up()
+    assert {release.get(name, "/via")["version"] for name in NAMES} == {"long"}
 
 
 def test_a_service_that_moves_drops_nothing(release: Release) -> None:
