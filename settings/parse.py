@@ -61,7 +61,7 @@ def parse(
         problems += _check_name(f"services/{step(name)}", name)
         ready |= _service(name, written, problems)
     if shared is not None:
-        problems += rules.check(head, ready, names, cast("str | None", cloud))
+        problems += rules.check(head, ready, names, cast("str | None", cloud), merged)
     if problems:
         raise ConfigError(for_stack(stack, problems))
     return head.model_copy(update={"services": ready})
@@ -391,6 +391,10 @@ def _problem(detail: ErrorDetails, root: object, prefix: str) -> Problem:
 def _missing_fix(where: list[str | int], root: object) -> str:
     if root is Service and where == ["image"]:
         return "set it in services.yaml, or in the stack's file under quayside:services"
+    if where[-1:] == ["host_key"]:
+        return (
+            "`ssh-keyscan -t ed25519 ADDRESS` prints it, after the address; compare it with what the server itself has"
+        )
     return ""
 
 

@@ -10,7 +10,7 @@ from planning.hosts.model import Placement
 from planning.hosts.placement import place
 from settings.stack import Stack
 
-KEY = "ssh-ed25519 " + "A" * 68
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
 FIXED = 512 * MIB + 256 * MIB  # what the system and the edge keep, beside a twentieth
 
 
