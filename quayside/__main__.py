@@ -23,7 +23,7 @@ StackOption = Annotated[str, typer.Option("--stack", "-s", help="Which Pulumi.<s
 ServiceArgument = Annotated[str, typer.Argument(help="A service's name, as `status` shows it.")]
 
 app = typer.Typer(
-    help="Containers written once. This runs a stack on this machine's Docker engine.",
+    help="Runs a stack on this machine's Docker engine; looks into stacks on fleets and on AWS, and keeps their secrets.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -37,7 +37,7 @@ def _console() -> Console:
 
 @app.command()
 def up(stack: StackOption = "local") -> None:
-    """Install what is missing, get the images, deploy, and show what runs where."""
+    """Install what is missing, get the images, deploy, and show what runs where (stacks on this machine)."""
     lifecycle.up(lifecycle.project(stack, Path.cwd()), _console())
 
 
@@ -46,7 +46,7 @@ def down(
     stack: StackOption = "local",
     volumes: Annotated[bool, typer.Option("--volumes", help="The data of stateful services goes, too.")] = False,
 ) -> None:
-    """Remove the stack's containers, networks and routing."""
+    """Remove the stack's containers, networks and routing (stacks on this machine)."""
     lifecycle.down(lifecycle.project(stack, Path.cwd()), _console(), volumes=volumes)
 
 

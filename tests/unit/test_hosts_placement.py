@@ -244,8 +244,8 @@ def test_cpu_does_not_fit() -> None:
             {"db": {"volume": "/d", "place": "a"}},
             {"capacity": {"drain": ["a"]}},
             "services/db/place: a is draining (quayside:capacity/drain), and the data of db is there\n"
-            "    take a out of capacity.drain; or `quayside backup db`, set place to another host, and restore "
-            "it there",
+            "    take a out of capacity.drain; or move db with its data to another host first "
+            '(docs/hosts.md, "Draining and removing a host")',
         ),
         (
             {"db": {"volume": "/d", "place": "both"}},
