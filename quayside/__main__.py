@@ -23,7 +23,7 @@ StackOption = Annotated[str, typer.Option("--stack", "-s", help="Which Pulumi.<s
 ServiceArgument = Annotated[str, typer.Argument(help="A service's name, as `status` shows it.")]
 
 app = typer.Typer(
-    help="Runs a stack on this machine's Docker engine; looks into stacks on fleets and on AWS, and keeps their secrets.",
+    help="Runs a stack on this machine's Docker engine; looks into stacks on fleets and AWS, and sets their secrets.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -132,7 +132,9 @@ def secret(
         value = sys.stdin.read().removesuffix("\n")
     if not value:
         raise CommandError(f"secret {key}: the value is empty")
-    if cloud:
+    # A fleet's state is its team's as well, unless the rehearsal has applied it from here.
+    team = cloud or (where.fleet and pulumi_cli.available() and where.rehearsed is None)
+    if team:
         pulumi_cli.set_secret_of_cloud(where.root, stack, key, value)
     else:
         passphrase = ensure_passphrase(where.root)
@@ -141,8 +143,18 @@ def secret(
         else:
             file, path = where.root / f"Pulumi.{stack}.yaml", f"quayside:secrets.{key}"
             set_secret(file, path, value, passphrase, beside=not is_passphrase_given())
-    goal = f"pulumi up --stack {stack}" if cloud else "make up" if stack == "local" else f"make up STACK={stack}"
+    if team:
+        goal = f"pulumi up --stack {stack}"
+    elif where.fleet:
+        goal = f"python -m rehearsal {stack} --apply"
+    else:
+        goal = "make up" if stack == "local" else f"make up STACK={stack}"
     typer.echo(f"Pulumi.{stack}.yaml has {key}, encrypted. The next `{goal}` brings it to the services that use it.")
+    if where.fleet and not team:
+        typer.echo(
+            f"For `pulumi up` set it there: `pulumi config set --secret --path quayside:secrets.{key} --stack {stack}`"
+            "; here it is sealed with this folder's passphrase, which another backend has not."
+        )
 
 
 def main() -> int:
