@@ -385,6 +385,8 @@ def _problem(detail: ErrorDetails, root: object, prefix: str) -> Problem:
         return Problem(path, f"is not valid here, got {got}")
     if expected == "a list" and isinstance(detail["input"], str):
         fix = f"write [{shown_text(detail['input'])}]" if len(detail["input"]) < 40 else ""
+    if expected == "a list" and isinstance(detail["input"], dict):
+        fix = "begin each item with `- `"
     return Problem(path, f"should be {expected}, got {got}", fix)
 
 

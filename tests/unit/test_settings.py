@@ -508,6 +508,12 @@ def test_an_existing_server_that_nobody_could_reach(change: dict[str, object], e
     assert found == [f"quayside:capacity/existing/0/{expected}"]
 
 
+def test_one_server_is_a_list_of_one() -> None:
+    server = {"name": "db1", "address": "203.0.113.7", "cpu": 16, "memory": "64GiB", "host_key": KEY}
+    found = problems(f"services: {{web: {{image: x@{DIGEST}}}}}", {**FLEET, "capacity": {"existing": server}})
+    assert found == ["quayside:capacity/existing: should be a list, got a mapping\n    begin each item with `- `"]
+
+
 def test_a_service_with_a_mistake_of_its_own_is_not_said_to_be_absent() -> None:
     config = {**FLEET, "burst": {"services": ["web"]}}
     assert problems(f"services: {{web: {{image: x@{DIGEST}, prt: 80}}}}", config) == [
