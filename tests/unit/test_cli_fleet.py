@@ -1,4 +1,4 @@
-"""`status`, `logs`, `exec`, `secret` of a fleet, where no host is needed; tests/hosts/test_fleet_outside.py has hosts."""
+"""`status`, `logs`, `exec`, `secret` of a fleet, without a host; tests/hosts/test_fleet_outside.py has hosts."""
 
 from __future__ import annotations
 
