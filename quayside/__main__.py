@@ -23,7 +23,7 @@ StackOption = Annotated[str, typer.Option("--stack", "-s", help="Which Pulumi.<s
 ServiceArgument = Annotated[str, typer.Argument(help="A service's name, as `status` shows it.")]
 
 app = typer.Typer(
-    help="Containers written once. This runs a stack on this machine's Docker engine.",
+    help="Runs a stack on this machine's Docker engine; looks into stacks on fleets and AWS, and sets their secrets.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -37,7 +37,7 @@ def _console() -> Console:
 
 @app.command()
 def up(stack: StackOption = "local") -> None:
-    """Install what is missing, get the images, deploy, and show what runs where."""
+    """Install what is missing, get the images, deploy, and show what runs where (stacks on this machine)."""
     lifecycle.up(lifecycle.project(stack, Path.cwd()), _console())
 
 
@@ -46,7 +46,7 @@ def down(
     stack: StackOption = "local",
     volumes: Annotated[bool, typer.Option("--volumes", help="The data of stateful services goes, too.")] = False,
 ) -> None:
-    """Remove the stack's containers, networks and routing."""
+    """Remove the stack's containers, networks and routing (stacks on this machine)."""
     lifecycle.down(lifecycle.project(stack, Path.cwd()), _console(), volumes=volumes)
 
 
@@ -132,7 +132,9 @@ def secret(
         value = sys.stdin.read().removesuffix("\n")
     if not value:
         raise CommandError(f"secret {key}: the value is empty")
-    if cloud:
+    # A fleet's state is its team's as well, unless the rehearsal has applied it from here.
+    team = cloud or (where.fleet and pulumi_cli.available() and where.rehearsed is None)
+    if team:
         pulumi_cli.set_secret_of_cloud(where.root, stack, key, value)
     else:
         passphrase = ensure_passphrase(where.root)
@@ -141,8 +143,18 @@ def secret(
         else:
             file, path = where.root / f"Pulumi.{stack}.yaml", f"quayside:secrets.{key}"
             set_secret(file, path, value, passphrase, beside=not is_passphrase_given())
-    goal = f"pulumi up --stack {stack}" if cloud else "make up" if stack == "local" else f"make up STACK={stack}"
+    if team:
+        goal = f"pulumi up --stack {stack}"
+    elif where.fleet:
+        goal = f"python -m rehearsal {stack} --apply"
+    else:
+        goal = "make up" if stack == "local" else f"make up STACK={stack}"
     typer.echo(f"Pulumi.{stack}.yaml has {key}, encrypted. The next `{goal}` brings it to the services that use it.")
+    if where.fleet and not team:
+        typer.echo(
+            f"For `pulumi up` set it there: `pulumi config set --secret --path quayside:secrets.{key} --stack {stack}`"
+            "; here it is sealed with this folder's passphrase, which another backend has not."
+        )
 
 
 def main() -> int:

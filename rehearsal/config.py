@@ -52,6 +52,7 @@ def read_stack(root: Path, stack: str) -> StackConfig:
     values: dict[str, str] = {}
     secret_keys: list[str] = []
     unread: list[str] = []
+    _refuse_plain_secrets(config.get("quayside:secrets"), stack)
     for key, value in config.items():
         full = str(key) if ":" in str(key) else f"{project}:{key}"
         found: list[str] = []
@@ -77,6 +78,25 @@ def _refuse_unknown(data: Mapping[str, Any], file: str) -> None:
             fix = "" if near else f"move it below config:, as `quayside:{key.rpartition(':')[2]}` if it is quayside's"
             findings.append(Finding(f"{file}/{key}", f"unknown key, which Pulumi would not read{hint}", fix))
     _raise(findings)
+
+
+def _refuse_plain_secrets(secrets: Any, stack: str) -> None:
+    """Plain text beside a sealed value: Pulumi hands the program both as secret, so only here it can be told."""
+    given = mapping(secrets) or {}
+    if not any(mapping(value) is not None and "secure" in value for value in given.values()):
+        return
+    _raise(
+        [
+            Finding(
+                f"quayside:secrets/{key}",
+                "is written in plain text",
+                f"set it again, with another value: "
+                f"pulumi config set --secret --path quayside:secrets.{key} VALUE --stack {stack}",
+            )
+            for key, value in given.items()
+            if value is not None and mapping(value) is None and sequence(value) is None
+        ]
+    )
 
 
 def _raise(findings: Sequence[Finding]) -> None:
@@ -195,7 +215,12 @@ def _load(path: Path) -> dict[str, Any]:
         mark: Any = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         problem = str(getattr(error, "problem", None) or error).strip()
-        raise RehearsalError(f"{path.name}: is not valid YAML{where}: {problem}") from error
+        fix = (
+            "indent with spaces"
+            if "\\t" in problem
+            else "check the line and those before it: quotes, brackets, indentation"
+        )
+        raise RehearsalError(f"{path.name}: is not valid YAML{where}: {problem}\n    {fix}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise RehearsalError(f"{path.name}: cannot be read: {error}") from error
     if loaded is None:

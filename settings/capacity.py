@@ -8,7 +8,6 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from settings.base import Settings, refused
 from settings.types import (
-    Address,
     AtLeastOne,
     Cidr,
     Count,
@@ -17,6 +16,7 @@ from settings.types import (
     Flag,
     HostImage,
     Identifier,
+    Ipv4Address,
     MachineImage,
     Memory,
     Name,
@@ -115,7 +115,7 @@ class ExistingServer(Settings):
     """A server that is there already: prepared over SSH, never created, rebuilt or destroyed."""
 
     name: Name
-    address: Address
+    address: Ipv4Address
     """Public address that SSH and the other hosts' edges reach it at."""
     cpu: Cpu
     memory: Memory

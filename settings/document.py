@@ -128,6 +128,8 @@ def _yaml_fix(what: str) -> str:
         return "indent with spaces"
     if "constructor" in what:
         return "leave the tag out"
+    if "but got '{'" in what or "but got '['" in what:
+        return "put text that holds ${…} in quotes"
     if "mapping values are not allowed" in what or "could not find expected" in what:
         return "put text that holds `: ` or `#` in quotes, and check the indentation"
     return ""

@@ -61,7 +61,7 @@ def parse(
         problems += _check_name(f"services/{step(name)}", name)
         ready |= _service(name, written, problems)
     if shared is not None:
-        problems += rules.check(head, ready, names, cast("str | None", cloud))
+        problems += rules.check(head, ready, names, cast("str | None", cloud), merged)
     if problems:
         raise ConfigError(for_stack(stack, problems))
     return head.model_copy(update={"services": ready})
@@ -385,12 +385,18 @@ def _problem(detail: ErrorDetails, root: object, prefix: str) -> Problem:
         return Problem(path, f"is not valid here, got {got}")
     if expected == "a list" and isinstance(detail["input"], str):
         fix = f"write [{shown_text(detail['input'])}]" if len(detail["input"]) < 40 else ""
+    if expected == "a list" and isinstance(detail["input"], dict):
+        fix = "begin each item with `- `"
     return Problem(path, f"should be {expected}, got {got}", fix)
 
 
 def _missing_fix(where: list[str | int], root: object) -> str:
     if root is Service and where == ["image"]:
         return "set it in services.yaml, or in the stack's file under quayside:services"
+    if where[-1:] == ["host_key"]:
+        return (
+            "`ssh-keyscan -t ed25519 ADDRESS` prints it, after the address; compare it with what the server itself has"
+        )
     return ""
 
 

@@ -13,8 +13,14 @@ from settings.types import nearest, parse_image, span
 RESERVED = {"edge": "the proxy in front of every service has this name"}
 
 
-def check(stack: Stack, services: Mapping[str, Service], secrets: Collection[str], cloud: str | None) -> list[Problem]:
-    """Every problem. ``services`` are those that are well formed; ``cloud`` is None when it is not known."""
+def check(
+    stack: Stack,
+    services: Mapping[str, Service],
+    secrets: Collection[str],
+    cloud: str | None,
+    written: Collection[str],
+) -> list[Problem]:
+    """Every problem. ``services`` are those of ``written`` that are well formed; ``cloud`` is None when not known."""
     problems = [
         Problem(f"services/{name}", "is a reserved name", f"rename it: {RESERVED[name]}")
         for name in services
@@ -48,7 +54,7 @@ def check(stack: Stack, services: Mapping[str, Service], secrets: Collection[str
             at = f"quayside:registry/cache/{prefix}/password"
             problems.append(_missing_secret(at, cache.password, stack, secrets))
     if cloud is not None:
-        problems += _cloud(stack, services, cloud)
+        problems += _cloud(stack, written, cloud)
         problems += rules_registry.check(stack, services, cloud)
         problems += rules_aws.on_aws(stack, services) if cloud == "aws" else rules_aws.elsewhere(stack, services, cloud)
     return problems
@@ -235,7 +241,7 @@ def _docker(at: str, name: str, service: Service, services: Mapping[str, Service
             )
 
 
-def _cloud(stack: Stack, services: Mapping[str, Service], cloud: str) -> Iterator[Problem]:
+def _cloud(stack: Stack, services: Collection[str], cloud: str) -> Iterator[Problem]:
     given = stack.model_fields_set
     if cloud != "local":
         if "domain" not in given:
@@ -266,6 +272,5 @@ def _cloud(stack: Stack, services: Mapping[str, Service], cloud: str) -> Iterato
     for number, name in enumerate(stack.burst.services if stack.burst else ()):
         if name not in services:
             close = nearest(name, services)
-            yield Problem(
-                f"quayside:burst/services/{number}", f'no service "{name}"', f'did you mean "{close}"?' if close else ""
-            )
+            fix = f'did you mean "{close}"?' if close else "remove it"
+            yield Problem(f"quayside:burst/services/{number}", f'there is no service "{name}"', fix)

@@ -105,7 +105,7 @@ class Volume(Settings):
     path: AbsolutePath
     """Where the container finds it."""
     size: Memory | None = None
-    """Size of the disk that is made for it, on hosts that the stack creates."""
+    """Size of the disk that is made for it, on hosts that the stack creates: 10GiB–10240GiB. Unset: 10GiB."""
 
 
 class File(Settings):

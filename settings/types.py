@@ -6,6 +6,7 @@ nothing later has to quote it.
 
 from __future__ import annotations
 
+import base64
 import difflib
 import ipaddress
 import math
@@ -367,8 +368,32 @@ _ssh, _ssh_schema = _matching(
     r" [A-Za-z0-9+/]{16,4096}={0,3}( [A-Za-z0-9@._+-]{1,128})?",
     "an SSH public key: `ssh-ed25519 AAAA…`",
     4400,
+    "give the one line of a .pub file, or of `ssh-keyscan -t ed25519 ADDRESS` without the address it begins with",
 )
-SshKey = Annotated[str, _ssh, _ssh_schema]
+
+
+def _ssh_key(value: str) -> str:
+    """A key that was cut when it was copied would be found only by a host that then refuses everybody."""
+    kind, encoded = value.split()[:2]
+    fields: list[bytes] = []
+    try:
+        rest = base64.b64decode(encoded, validate=True)
+    except ValueError:
+        rest = b"\0"  # no field either
+    while rest:
+        length = int.from_bytes(rest[:4], "big")
+        fields.append(rest[4 : 4 + length])
+        if len(rest) < 4 or len(fields[-1]) != length:
+            raise should_be(
+                "a whole SSH public key", "copy its line again, to the end: a part of it is missing or changed"
+            )
+        rest = rest[4 + length :]
+    if fields[0] != kind.encode() or (kind == "ssh-ed25519" and [len(field) for field in fields[1:]] != [32]):
+        raise should_be("a whole SSH public key", "copy its line again, to the end: a part of it is missing or changed")
+    return value
+
+
+SshKey = Annotated[str, _ssh, AfterValidator(_ssh_key), _ssh_schema]
 _CRON = r"[0-9*/,LW#?A-Za-z-]+( [0-9*/,LW#?A-Za-z-]+){4,5}"
 _CRON_FIELDS = (("minutes", 0, 59), ("hours", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 7))
 _CRON_NAMES = frozenset(re.findall("...", "SUNMONTUEWEDTHUFRISATJANFEBMARAPRMAYJUNJULAUGSEPOCTNOVDEC"))
@@ -614,6 +639,21 @@ def _address(value: object) -> str:
 
 Address = Annotated[str, BeforeValidator(_address), WithJsonSchema({"type": "string", "pattern": "^[0-9A-Fa-f:.]+$"})]
 
+
+def _ipv4(value: object) -> str:
+    try:
+        if isinstance(value, str) and not ipaddress.IPv4Address(value).is_unspecified:
+            return str(ipaddress.IPv4Address(value))
+    except ValueError:
+        pass
+    raise should_be(
+        "an IPv4 address such as 203.0.113.7",
+        "edges and containers are published on IPv4 alone, and the host is given an A record; write no name here",
+    )
+
+
+Ipv4Address = Annotated[str, BeforeValidator(_ipv4), WithJsonSchema({"type": "string", "pattern": "^[0-9.]+$"})]
+
 # --- values of the environment, commands -----------------------------------------------------------------------------
 
 
@@ -855,7 +895,8 @@ _ROUTE_PATH = "(?:/[A-Za-z0-9._~@:+-]+)*"
 def _route(value: object) -> str:
     allowed = 'a route such as "{domain}", "www.{domain}" or "{domain}/app"'
     if not isinstance(value, str) or not value or len(value) > 400:
-        raise should_be(allowed)
+        # `[{domain}]` without quotes is a mapping in YAML.
+        raise should_be(allowed, "put it in quotes" if isinstance(value, dict) else "")
     host, slash, path = value.partition("/")
     fix = ""
     if "://" in value:

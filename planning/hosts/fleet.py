@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -30,6 +31,9 @@ each, and for apt at night.
 """
 KERNEL_SHARE = 20
 """One part in so many goes to firmware, kernel and page tables: a 4 GiB machine shows some 3.8 GiB to its system."""
+
+LISTED = 20
+"""Names that a message lists."""
 
 MOST_DROPLETS = 50
 """Far above any peak that was ever meant; a typing error would cost money."""
@@ -275,8 +279,16 @@ def _traffic(
 
 def _unknown(path: str, name: str, known: Sequence[str], what: str = "host") -> Problem:
     close = nearest(name, known)
-    fix = f'did you mean "{close}"?' if close else f"hosts: {', '.join(dict.fromkeys(known)) or 'none'}"
-    return Problem(path, f'there is no {what} "{name}"', fix)
+    # Another number is another host, and no misspelling: whoever takes host2 out and leaves it in `down` must not be
+    # led to declare host1 dead.
+    if close and re.sub("[0-9]", "", close) != re.sub("[0-9]", "", name):
+        return Problem(path, f'there is no {what} "{name}"', f'did you mean "{close}"?')
+    listed = list(dict.fromkeys(known))
+    shown = ", ".join(listed[:LISTED]) + (f" and {len(listed) - LISTED} more" if len(listed) > LISTED else "")
+    left = "" if path.startswith("services/") else "; or remove it, if that host has left the config"
+    return Problem(
+        path, f'there is no {what} "{name}"', f"{what}s: {shown or 'none'}{left}".replace("host or", "hosts or")
+    )
 
 
 # --- what cannot be --------------------------------------------------------------------------------------------------

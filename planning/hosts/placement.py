@@ -164,8 +164,8 @@ def _misplaced(name: str, service: Service, fleet: Fleet) -> Problem | None:
     return Problem(
         path,
         f"{what} (quayside:capacity/drain), and the data of {name} is there",
-        f"take {away[0].name} out of capacity.drain; or `quayside backup {name}`, set place to another host, and "
-        "restore it there",
+        f"take {away[0].name} out of capacity.drain; or move {name} with its data to another host first "
+        '(docs/hosts.md, "Draining and removing a host")',
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from planning.clouds import BALANCER_TYPES, LOCATIONS, REGIONS
 from planning.hosts.door import has_door
-from planning.hosts.fleet import BURST, CAPACITY, HOSTS
+from planning.hosts.fleet import BURST, CAPACITY, GIB, HOSTS
 from planning.hosts.model import Fleet
 from planning.hosts.site import MOST_NAMES, https, issued_names
 from planning.routes import table
@@ -16,6 +16,8 @@ from settings.stack import Stack
 
 PRIVATE_RANGE = "10.0.0.0/16"
 """Of the network that created hosts and their balancer share."""
+LARGEST_DISK = 10240 * GIB
+"""Of a volume at Hetzner."""
 _LONGEST = {"created": 63, "droplet": 58}
 """Characters of a machine's name at Hetzner, and at DigitalOcean with room for its generation."""
 
@@ -40,7 +42,7 @@ def notes(stack: Stack, fleet: Fleet) -> Sequence[str]:
 
 
 def refusals(stack: Stack, fleet: Fleet) -> list[Problem]:
-    return [*_machines(stack, fleet), *_visitors(stack, fleet), *_services(stack)]
+    return [*_machines(stack, fleet), *_visitors(stack, fleet), *_disks(stack, fleet), *_services(stack)]
 
 
 def _machines(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
@@ -48,12 +50,9 @@ def _machines(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
     for host in fleet.hosts.values():
         if host.kind == "created" and host.location is not None:
             if host.location not in LOCATIONS:
-                path = f"{CAPACITY}/location"
-                yield Problem(
-                    path,
-                    f'"{host.location}" of {host.name} is no location of Hetzner',
-                    f"one of {', '.join(LOCATIONS)}",
-                )
+                shared = isinstance(stack.capacity, HostCapacity) and host.location == stack.capacity.location
+                path = f"{CAPACITY}/location" if shared else f"{HOSTS}/{host.name}/location"
+                yield Problem(path, f'"{host.location}" is no location of Hetzner', f"one of {', '.join(LOCATIONS)}")
             else:
                 zones.add(LOCATIONS[host.location])
         if host.kind == "droplet" and host.location not in REGIONS:
@@ -124,6 +123,18 @@ def _visitors(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
                 f"services/{route.service}/routes",
                 f"{route.host} is outside the zone {zone}, where no record can be made for it",
                 "set quayside:dns: {zone: …} to the zone that holds it, or {provider: manual}",
+            )
+
+
+def _disks(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
+    for name, service in sorted(stack.services.items()):
+        size = service.volume.size if service.volume else None
+        made = any(fleet.hosts[host].kind == "created" for host in fleet.named(service.place))
+        if size is not None and size > LARGEST_DISK and made:
+            yield Problem(
+                f"services/{name}/volume/size",
+                f"should be at most {LARGEST_DISK // GIB}GiB, Hetzner's largest volume, got {-(-size // GIB)}GiB",
+                "take less, or place it on an existing server",
             )
 
 

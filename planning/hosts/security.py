@@ -208,7 +208,7 @@ def _check(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
             "name the ranges that you and your CI come from: [198.51.100.0/24]",
         )
     edge = {stack.edge.http: "HTTP at the edge", stack.edge.https: "HTTPS at the edge", MESH_PORT: "other hosts' edges"}
-    taken = {**{host.ssh_port: f"SSH of {host.name}" for host in fleet.hosts.values()}, **edge}
+    taken = {**dict.fromkeys((host.ssh_port for host in fleet.hosts.values()), "a host's SSH"), **edge}
     for key, port in (("http", stack.edge.http), ("https", stack.edge.https)):
         if port == MESH_PORT or any(port == host.ssh_port for host in fleet.hosts.values()):
             owner = "the edges' own" if port == MESH_PORT else "a host's SSH"

@@ -20,7 +20,7 @@ from settings.stack import Stack
 
 FEW = settings(max_examples=100, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
-KEY = "ssh-ed25519 " + "A" * 68
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
 RANGES = ("198.51.100.0/24", "203.0.113.0/28", "0.0.0.0/0", "10.0.0.0/24", "192.0.2.1/32")
 SOURCES = ("198.51.100.9", "203.0.113.3", "8.8.8.8", "10.0.0.1", "10.0.0.3", "192.0.2.1", "192.0.2.2", "10.0.0.250")
 PORTS = (22, 25, 53, 80, 443, 2222, 6379, 8080, 8443, 10080, 9902)

@@ -1,9 +1,11 @@
-"""`status`, `logs` and `exec` of a fleet, as far as no host is needed; tests/hosts/test_fleet_outside.py has hosts."""
+"""`status`, `logs`, `exec`, `secret` of a fleet, without a host; tests/hosts/test_fleet_outside.py has hosts."""
 
 from __future__ import annotations
 
 import datetime
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from quayside import fleet, fleet_observe, fleet_status, lifecycle
+from quayside.__main__ import main
 from quayside.shell import CommandError
 from rehearsal.state import StateFile, state_path
 from tests.unit.test_cli import container, program, quayside
@@ -222,3 +225,35 @@ def test_a_host_that_is_declared_down_is_not_called() -> None:
         assert opened.reach() == ([], {"h1": "is declared down, and was not asked"})
     with pytest.raises(CommandError, match=r"no host of shop/t answers\nh1: is declared down"):
         fleet_observe.logs(made(host("h1", down=True)), "web", follow=False, tail=1)
+
+
+# --- secrets ---------------------------------------------------------------------------------------------------------
+
+
+def secret(monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sys, "argv", ["quayside", "secret", "stripe", "--stack", "t"])
+    monkeypatch.setattr(sys, "stdin", io.StringIO("hunter2\n"))
+    return main()
+
+
+def test_a_fleet_s_secret_goes_by_pulumi_in_the_backend_that_its_up_uses(
+    where: lifecycle.Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
+    program(where.root / "bin", "pulumi", 'echo "$* $PULUMI_BACKEND_URL" >asked; /bin/cat >value\n')
+    assert secret(monkeypatch) == 0
+    said = "config set --secret --path quayside:secrets.stripe --stack t --non-interactive"
+    assert (where.root / "asked").read_text().strip() == said
+    assert (where.root / "value").read_text() == "hunter2"
+    assert "The next `pulumi up --stack t` brings it" in capsys.readouterr().out
+    assert not (where.root / ".quayside" / "passphrase").exists()
+
+
+def test_without_the_cli_a_fleet_s_secret_is_for_the_rehearsal_and_says_so(
+    where: lifecycle.Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert secret(monkeypatch) == 0
+    told = capsys.readouterr().out
+    assert "The next `python -m rehearsal t --apply` brings it" in told
+    assert "For `pulumi up` set it there: `pulumi config set --secret --path quayside:secrets.stripe --stack t`" in told
+    assert "hunter2" not in (where.root / "Pulumi.t.yaml").read_text() + told

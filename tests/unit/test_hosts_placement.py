@@ -10,7 +10,7 @@ from planning.hosts.model import Placement
 from planning.hosts.placement import place
 from settings.stack import Stack
 
-KEY = "ssh-ed25519 " + "A" * 68
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
 FIXED = 512 * MIB + 256 * MIB  # what the system and the edge keep, beside a twentieth
 
 
@@ -244,8 +244,8 @@ def test_cpu_does_not_fit() -> None:
             {"db": {"volume": "/d", "place": "a"}},
             {"capacity": {"drain": ["a"]}},
             "services/db/place: a is draining (quayside:capacity/drain), and the data of db is there\n"
-            "    take a out of capacity.drain; or `quayside backup db`, set place to another host, and restore "
-            "it there",
+            "    take a out of capacity.drain; or move db with its data to another host first "
+            '(docs/hosts.md, "Draining and removing a host")',
         ),
         (
             {"db": {"volume": "/d", "place": "both"}},

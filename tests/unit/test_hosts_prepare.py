@@ -254,7 +254,7 @@ def test_content_that_would_end_the_script_is_refused() -> None:
 
 # --- cloud-init ------------------------------------------------------------------------------------------------------
 
-KEYS = ["ssh-ed25519 " + "A" * 68 + " admin@example.com"]
+KEYS = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43 + " admin@example.com"]
 HOST_KEY = ("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n", "ssh-ed25519 AAAA")
 
 

@@ -18,7 +18,7 @@ from planning.hosts.placement import place
 from planning.hosts.security import security, who
 from settings.stack import Stack
 
-KEY = "ssh-ed25519 " + "A" * 68
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
 ADDRESSES = {
     "host1": ["192.0.2.1", "10.0.1.1"],
     "host2": ["192.0.2.2", "10.0.1.2"],

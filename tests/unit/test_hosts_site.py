@@ -12,6 +12,7 @@ from planning.hosts.site import certificate_names, edge_tls, https, issued_names
 from settings.stack import Stack
 
 ACME = {"acme": {"email": "ops@example.com"}}
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
 BALANCED = {"location": "fsn1", "hosts": {"count": 2, "type": "cx32"}, "balancer": {}}
 
 
@@ -32,6 +33,30 @@ def stack(*routes: str, **values: Any) -> Stack:
 
 def wrong(one: Stack) -> list[str]:
     return [str(problem) for problem in refusals(one, fleet(one)[0])]
+
+
+def test_a_location_that_is_none_is_named_where_it_is_written() -> None:
+    three = {"web1": {"type": "cx32"}, "web2": {"type": "cx32"}, "web3": {"type": "cx32", "location": "nbg9"}}
+    found = wrong(stack(capacity={"location": "fsn9", "hosts": three}))
+    one_of = "\n    one of fsn1, nbg1, hel1, ash, hil, sin"
+    assert list(dict.fromkeys(found)) == [
+        f'quayside:capacity/location: "fsn9" is no location of Hetzner{one_of}',
+        f'quayside:capacity/hosts/web3/location: "nbg9" is no location of Hetzner{one_of}',
+    ]
+
+
+@pytest.mark.parametrize("place", ["host1", "db1"])
+def test_a_disk_larger_than_hetzner_s_largest_is_refused_where_one_would_be_made(place: str) -> None:
+    server = {"name": "db1", "address": "203.0.113.7", "cpu": 8, "memory": 32 * 1024**3, "host_key": KEY}
+    db = {"image": "a", "place": place, "volume": {"path": "/data", "size": 10241 * 1024**3}}
+    one = stack(
+        capacity={"location": "fsn1", "hosts": {"count": 1, "type": "cx32"}, "existing": [server]}, services={"db": db}
+    )
+    expected = (
+        "services/db/volume/size: should be at most 10240GiB, Hetzner's largest volume, got 10241GiB\n"
+        "    take less, or place it on an existing server"
+    )
+    assert wrong(one) == ([expected] if place == "host1" else [])
 
 
 @pytest.mark.parametrize(

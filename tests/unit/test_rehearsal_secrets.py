@@ -85,6 +85,26 @@ def test_a_broken_stack_file_is_one_message(tmp_path: Path) -> None:
         read_stack(tmp_path, "t")
 
 
+def test_tabs_in_a_stack_file_are_told_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: fx\n")
+    (tmp_path / "Pulumi.t.yaml").write_text("config:\n\ta: b\n")
+    with pytest.raises(RehearsalError, match=r"at line 2: .*\n    indent with spaces$"):
+        read_stack(tmp_path, "t")
+
+
+def test_a_secret_in_plain_text_beside_a_sealed_one_is_refused_and_not_printed(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: fx\n")
+    (tmp_path / "Pulumi.t.yaml").write_text(
+        "config:\n  quayside:secrets:\n    db: {secure: v1:a:b}\n    stripe: hunter2\n"
+    )
+    with pytest.raises(RehearsalError) as caught:
+        read_stack(tmp_path, "t")
+    assert str(caught.value) == (
+        "quayside:secrets/stripe: is written in plain text\n    set it again, with another value: "
+        "pulumi config set --secret --path quayside:secrets.stripe VALUE --stack t"
+    )
+
+
 def test_an_error_message_does_not_repeat_a_secret() -> None:
     inputs = {"envs": ["A=1", Secret("TOKEN=abc123456")]}
     assert redacted("refused: abc123456 in TOKEN=abc123456", inputs) == "refused: [secret] in [secret]"

@@ -86,7 +86,7 @@ PROD: dict[str, object] = {
         "session": {"image": f"redis@{DIGEST}", "volume": None, "health": {"command": ["redis-cli", "ping"]}},
     },
 }
-KEY = f"ssh-ed25519 {'A' * 68}"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
 STAGING: dict[str, object] = {
     "cloud": "hetzner",
     "domain": "staging.example.com",
@@ -424,7 +424,7 @@ def test_wrong_images(image: str, expected: str) -> None:
         ),
         (
             {**FLEET, "burst": {"services": ["wbe"]}},
-            'quayside:burst/services/0: no service "wbe"\n    did you mean "web"?',
+            'quayside:burst/services/0: there is no service "wbe"\n    did you mean "web"?',
         ),
         (
             {**FLEET, "capacity": {"hosts": {"count": 1, "type": "a", "skp": [1]}}},
@@ -465,6 +465,62 @@ def test_one_wrong_key_of_a_stack(config: dict[str, object], expected: str) -> N
     assert problems(f"services: {{web: {{image: x@{DIGEST}}}}}", config) == [expected]
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            {"host_key": KEY[:60]},
+            f'host_key: should be a whole SSH public key, got "{KEY[:60]}"\n'
+            "    copy its line again, to the end: a part of it is missing or changed",
+        ),
+        (
+            {"host_key": KEY.replace("AAAAC3", "AAAAC4")},
+            f'host_key: should be a whole SSH public key, got "{KEY[:59].replace("AAAAC3", "AAAAC4")}…"\n'
+            "    copy its line again, to the end: a part of it is missing or changed",
+        ),
+        (
+            {"host_key": f"203.0.113.7 {KEY}"},
+            f'host_key: should be an SSH public key: `ssh-ed25519 AAAA…`, got "203.0.113.7 {KEY[:47]}…"\n'
+            "    give the one line of a .pub file, or of `ssh-keyscan -t ed25519 ADDRESS` without the address it begins "
+            "with",
+        ),
+        (
+            {"host_key": None},
+            "host_key: is missing\n"
+            "    `ssh-keyscan -t ed25519 ADDRESS` prints it, after the address; compare it with what the server itself has",
+        ),
+        (
+            {"address": "2001:db8::7"},
+            'address: should be an IPv4 address such as 203.0.113.7, got "2001:db8::7"\n'
+            "    edges and containers are published on IPv4 alone, and the host is given an A record; write no name here",
+        ),
+        (
+            {"address": "db1.example.com"},
+            'address: should be an IPv4 address such as 203.0.113.7, got "db1.example.com"\n'
+            "    edges and containers are published on IPv4 alone, and the host is given an A record; write no name here",
+        ),
+    ],
+)
+def test_an_existing_server_that_nobody_could_reach(change: dict[str, object], expected: str) -> None:
+    server = {"name": "db1", "address": "203.0.113.7", "cpu": 16, "memory": "64GiB", "host_key": KEY, **change}
+    capacity = {"existing": [{key: value for key, value in server.items() if value is not None}]}
+    found = problems(f"services: {{web: {{image: x@{DIGEST}}}}}", {**FLEET, "capacity": capacity})
+    assert found == [f"quayside:capacity/existing/0/{expected}"]
+
+
+def test_one_server_is_a_list_of_one() -> None:
+    server = {"name": "db1", "address": "203.0.113.7", "cpu": 16, "memory": "64GiB", "host_key": KEY}
+    found = problems(f"services: {{web: {{image: x@{DIGEST}}}}}", {**FLEET, "capacity": {"existing": server}})
+    assert found == ["quayside:capacity/existing: should be a list, got a mapping\n    begin each item with `- `"]
+
+
+def test_a_service_with_a_mistake_of_its_own_is_not_said_to_be_absent() -> None:
+    config = {**FLEET, "burst": {"services": ["web"]}}
+    assert problems(f"services: {{web: {{image: x@{DIGEST}, prt: 80}}}}", config) == [
+        'services/web/prt: unknown key; did you mean "port"?'
+    ]
+
+
 @pytest.mark.parametrize("image", [123456, "123456", "debian-12"])
 def test_an_image_of_hosts_may_be_a_number_as_pulumi_writes_it(image: object) -> None:
     capacity = {"location": "fsn1", "hosts": {"count": 1, "type": "cx32"}, "image": image}
@@ -501,6 +557,14 @@ def test_a_laptop_may_have_its_owners_registry() -> None:
         (
             "services:\n  a: {image: x}\n  a: {image: y}",
             'services.yaml:3: the key "a" is given twice\n    keep one of them; YAML would take the last and drop the other in silence',
+        ),
+        (
+            "services: {a: {env: {URL: x@${db.address}/y}}}",
+            "services.yaml:1: is not valid YAML: expected ',' or '}', but got '{'\n    put text that holds ${…} in quotes",
+        ),
+        (
+            "services: {a: {image: x, port: 80, routes: [{domain}]}}",
+            f"services/a/routes/0: {ROUTE} a mapping\n    put it in quotes",
         ),
         ("services: {a: b", "services.yaml:1: is not valid YAML: expected ',' or '}', but got '<stream end>'"),
         (
