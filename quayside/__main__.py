@@ -1,4 +1,4 @@
-"""`python -m quayside`: up, down, status, logs, exec, secret."""
+"""`python -m quayside`: up, down, status, logs, exec, backup, restore, secret."""
 
 from __future__ import annotations
 
@@ -6,13 +6,25 @@ import os
 import re
 import signal
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from quayside import aws, docker_engine, fleet, fleet_observe, fleet_status, lifecycle, observe, pulumi_cli
+from quayside import (
+    aws,
+    containers,
+    data,
+    docker_engine,
+    fleet,
+    fleet_observe,
+    fleet_status,
+    lifecycle,
+    observe,
+    pulumi_cli,
+)
 from quayside.shell import CommandError
 from quayside.status import show
 from rehearsal.errors import RehearsalError
@@ -108,6 +120,71 @@ def execute(
         return
     docker_engine.require()
     observe.execute(where.key, service, command, on=on)
+
+
+_ON_A_HOST = typer.Option("--on", help="A host of a fleet, where several have a volume of it.")
+
+
+@app.command()
+def backup(
+    service: ServiceArgument,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="A .tar.gz to write; `-` is standard output.", show_default="in .quayside/backups"),
+    ] = None,
+    stack: StackOption = "local",
+    on: Annotated[str | None, _ON_A_HOST] = None,
+    running: Annotated[
+        bool, typer.Option("--running", help="Do not hold the service while its files are copied.")
+    ] = False,
+) -> None:
+    """Copy the data of a service with a volume into a file. The service is held for that, and drops nothing."""
+    where = lifecycle.project(stack, Path.cwd())
+    volume = _volume(where, service, on)
+    if file is None:
+        file = where.root / ".quayside" / "backups" / stack / f"{service}-{datetime.now():%Y%m%d-%H%M%S}.tar.gz"
+    whole = None if str(file) == "-" else file
+    copied = data.backup(volume, whole, hold=not running)
+    held = f"; held for {copied.held} s" if volume.container and not running else ""
+    at = f" on {volume.host}" if volume.host else ""
+    typer.echo(f"{service}{at}: {copied.files} files, {copied.size / containers.MIB:.1f} MiB{held}", err=True)
+    if whole is not None:
+        typer.echo(os.path.relpath(whole))
+
+
+@app.command()
+def restore(
+    service: ServiceArgument,
+    file: Annotated[Path, typer.Argument(help="What `backup` wrote.")],
+    stack: StackOption = "local",
+    on: Annotated[str | None, _ON_A_HOST] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Put a backup in the place of a service's data, which is gone then. The service is away for seconds."""
+    where = lifecycle.project(stack, Path.cwd())
+    volume = _volume(where, service, on)
+    files = data.files_of(file)
+    at = f" on {volume.host}" if volume.host else ""
+    if not yes:
+        if not sys.stdin.isatty():
+            raise CommandError(f"the data of {service}{at} would be replaced, and nobody can be asked\n    add --yes")
+        typer.confirm(f"Replace the data of {service}{at} in stack {stack} by the {files} files of {file}?", abort=True)
+    data.restore(volume, file)
+    typer.echo(f"{service}{at}: {files} files restored" + ("; it runs again" if volume.container else ""))
+
+
+def _volume(where: lifecycle.Project, service: str, on: str | None) -> data.Volume:
+    if where.cloud == "aws":
+        raise CommandError(
+            f"stack {where.stack} is on AWS, where AWS Backup copies each volume every day and keeps it for 35 days\n"
+            "    docs/aws.md, Backups, has the commands for a copy now and for going back to one"
+        )
+    if where.fleet:
+        return data.on_the_fleet(fleet.deployed(where), service, on)
+    if on is not None:
+        raise CommandError(f"--on {on}: stack {where.stack} is on this machine alone\n    leave it out")
+    docker_engine.require()
+    return data.on_this_machine(where.key, service)
 
 
 @app.command()

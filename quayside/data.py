@@ -1,0 +1,192 @@
+"""The data of a service with a volume: a copy of it in a file, and a file in its place."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+import sys
+import tarfile
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from planning.names import EDGE, LABEL_ROLE, LABEL_SERVICE, LABEL_STACK, ROLE_STATEFUL
+from quayside.containers import DOCKER, Container, of_stack
+from quayside.fleet import Fleet, tunnels
+from quayside.shell import CommandError, last_line, run
+
+_SCRIPTS = Path(__file__).parent
+_CHUNK = 1024 * 1024
+_COLUMNS = f'{{{{.Name}}}} {{{{.Label "{LABEL_SERVICE}"}}}}'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """Where the data of a service is, and how to get there."""
+
+    service: str
+    name: str
+    image: str
+    """One that is there and has a shell and tar: the edge's."""
+    container: str
+    """Id of the running container that has it; empty where none runs."""
+    reach: Callable[[Sequence[str]], Sequence[str]]
+    """What runs a command where the volume is."""
+    host: str = ""
+    """Empty on this machine."""
+
+    def script(self, name: str, *, hold: bool = True) -> Sequence[str]:
+        text = (_SCRIPTS / f"{name}.sh").read_text()
+        return self.reach(["sh", "-c", text, name, self.name, self.image, self.container if hold else ""])
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What a backup has."""
+
+    files: int
+    size: int
+    """Bytes on the disk, before they are compressed."""
+    held: int
+    """Seconds for which the service was held."""
+
+
+# --- where it is -----------------------------------------------------------------------------------------------------
+
+
+def on_this_machine(stack: str, service: str) -> Volume:
+    images, volumes = _asked(stack, DOCKER)
+    if service not in volumes:
+        raise CommandError(_no_volume(stack, service, volumes, {}))
+    name, container = volumes[service]
+    return Volume(service=service, name=name, image=_image(images, ""), container=container, reach=lambda words: words)
+
+
+def on_the_fleet(fleet: Fleet, service: str, on: str | None) -> Volume:
+    """On the host where a container has it or, where none runs, the one host that it is on."""
+    if on is not None and on not in fleet.hosts:
+        raise CommandError(f"--on {on}: there is no host {on}\n    there are {', '.join(fleet.hosts)}")
+    known: set[str] = set()
+    found: dict[str, Volume] = {}
+    with tunnels(fleet) as opened:
+        reached, trouble = opened.reach([on] if on else None)
+        for one in reached:
+            host = one.host
+            images, volumes = _asked(fleet.stack, one.docker)
+            known |= volumes.keys()
+            if service in volumes:
+                name, container = volumes[service]
+                found[host.name] = Volume(
+                    service=service,
+                    name=name,
+                    image=_image(images, f" on {host.name}"),
+                    container=container,
+                    host=host.name,
+                    reach=lambda words, host=host: fleet.ssh(host, words, terminal=False),
+                )
+    running = {name: volume for name, volume in found.items() if volume.container}
+    if not found:
+        raise CommandError(_no_volume(fleet.stack, service, known, trouble))
+    if len(running or found) > 1:
+        hosts = ", ".join(running or found)
+        raise CommandError(f"{service} has a volume on several hosts: {hosts}\n    say which one is meant, by --on")
+    return next(iter((running or found).values()))
+
+
+def _asked(stack: str, docker: Sequence[str]) -> tuple[list[Container], dict[str, tuple[str, str]]]:
+    """The stack's containers on an engine, and its volumes: service → name of the volume, and who has it and runs."""
+    labels = (f"{LABEL_STACK}={stack}", f"{LABEL_ROLE}={ROLE_STATEFUL}")
+    only = [word for label in labels for word in ("--filter", f"label={label}")]
+    listed = run([*docker, "volume", "ls", *only, "--format", _COLUMNS], timeout=30)
+    if listed.returncode:
+        raise CommandError(f"Docker does not list volumes: {last_line(listed.stderr)}")
+    containers = of_stack(stack, docker)
+    users = {each.service: each.id for each in containers if each.role == ROLE_STATEFUL and each.running}
+    rows = (line.partition(" ") for line in listed.stdout.splitlines())
+    return containers, {service: (name, users.get(service, "")) for name, _, service in rows if service}
+
+
+def _image(containers: Sequence[Container], where: str) -> str:
+    for each in containers:
+        if each.role == EDGE:
+            return each.image
+    raise CommandError(
+        f"the stack's edge is not there{where}, whose image copies the files\n    deploy the stack first"
+    )
+
+
+def _no_volume(stack: str, service: str, known: Mapping[str, object] | set[str], trouble: Mapping[str, str]) -> str:
+    have = ", ".join(sorted(known)) or "none"
+    lines = [f"no service {service} with a volume in stack {stack}", f"    there are {have}"]
+    return "\n".join([*lines, *(f"{name}: {said}" for name, said in trouble.items())])
+
+
+# --- there and back --------------------------------------------------------------------------------------------------
+
+
+def backup(volume: Volume, file: Path | None, *, hold: bool) -> Copied:
+    """Write the archive to standard output, or to a file: there only when whole, and readable by its owner alone."""
+    if file is None:
+        return _received(volume, sys.stdout.buffer, hold=hold)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"{file.name}.part")
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as written:
+            copied = _received(volume, written, hold=hold)
+            os.fsync(written.fileno())
+        files_of(part)
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+    return copied
+
+
+def _received(volume: Volume, out: BinaryIO, *, hold: bool) -> Copied:
+    done = subprocess.run(
+        volume.script("backup", hold=hold), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, check=False
+    )
+    said = done.stderr.decode(errors="replace")
+    words = last_line(said).split()
+    if done.returncode or len(words) != 3 or not all(word.isdecimal() for word in words):
+        raise CommandError(f"no backup of {volume.service}{_at(volume)}: {_plain(said)}")
+    return Copied(*map(int, words))
+
+
+def restore(volume: Volume, file: Path) -> int:
+    """Put what an archive has in the place of the volume's data; how many files. Nothing happens with a broken one."""
+    files = files_of(file)
+    with file.open("rb") as archive:
+        done = subprocess.run(volume.script("restore"), stdin=archive, capture_output=True, check=False)
+    if done.returncode:
+        said = (done.stdout + done.stderr).decode(errors="replace")
+        raise CommandError(f"{volume.service}{_at(volume)} was not restored: {_plain(said)}")
+    return files
+
+
+def files_of(file: Path) -> int:
+    """How many files an archive has, read to its end; one that is cut or is none is an error."""
+    try:
+        with gzip.open(file) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
+            count = 0
+            for member in archive:
+                if member.name.startswith("/") or ".." in Path(member.name).parts:
+                    raise CommandError(f"{file} is no backup: it has {member.name}, which is outside of a volume")
+                count += not member.isdir()
+            while plain.read(_CHUNK):
+                pass  # to the checksum at the end
+    except FileNotFoundError:
+        raise CommandError(f"there is no file {file}") from None
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+        raise CommandError(f"{file} is no whole archive: {error}") from None
+    return count
+
+
+def _at(volume: Volume) -> str:
+    return f" on {volume.host}" if volume.host else ""
+
+
+def _plain(said: str) -> str:
+    return "\n    ".join(line for line in said.splitlines() if line.strip()) or "it said nothing"
