@@ -9,8 +9,8 @@ while :; do
     [ "$answer" != 404 ] || exit 0
     if [ $((tries % 30)) -eq 5 ]; then
         echo "the registry cannot read bucket $2 (HTTP $answer)"
-        echo "  check bucket and region under quayside:registry/local; the last lines of its log:"
-        journalctl --unit quayside-registry.service --lines 3 --output cat --no-pager 2>&1 | sed 's/^/    | /'
+        echo "  check bucket and region under quayside:registry/local; the last line of its log:"
+        journalctl _SYSTEMD_UNIT=quayside-registry.service --lines 1 --output cat --no-pager 2>&1 | sed 's/^/    | /'
     fi
     tries=$((tries + 1))
     sleep 1

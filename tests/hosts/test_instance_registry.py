@@ -78,9 +78,11 @@ class Instance:
         binds = [word for at, path in shared.items() for word in ("-v", f"{path}:{at}:ro")]
         # The engine of the instance reads what the unit mounts.
         binds += ["-v", f"{folder}/units:/etc/systemd/system", "-v", "/etc/quayside:/etc/quayside"]
-        binds += ["--tmpfs", "/run", "-v", "/run/docker.sock:/run/docker.sock"]
+        binds += ["--tmpfs", "/run", "-v", "/run/docker.sock:/var/run/docker.sock"]
         given = ["-e", "container=docker", "-e", "SYSTEMD_UNIT_PATH=/etc/systemd/system"]
-        space = ["--privileged", "--cgroupns", "private", "--network", "host", "-t", "--name", "instance"]
+        # Its own cgroups, which systemd mounts for itself, so that it takes none of this machine's for its own.
+        space = ["--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"]
+        space += ["--cgroupns", "private", "--tmpfs", "/sys/fs/cgroup", "--network", "host", "-t", "--name", "instance"]
         command = ["--entrypoint", SYSTEMD, REGISTRY, "--system", "--unit=multi-user.target"]
         host.docker("run", "-d", *space, *binds, *given, *command)
 
