@@ -81,7 +81,14 @@ class Instance:
         binds += ["--tmpfs", "/run", "-v", "/run/docker.sock:/var/run/docker.sock"]
         given = ["-e", "container=docker", "-e", "SYSTEMD_UNIT_PATH=/etc/systemd/system"]
         # Its own cgroups, which systemd mounts for itself, so that it takes none of this machine's for its own.
-        space = ["--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"]
+        space = [
+            "--cap-add",
+            "SYS_ADMIN",
+            "--security-opt",
+            "seccomp=unconfined",
+            "--security-opt",
+            "apparmor=unconfined",
+        ]
         space += ["--cgroupns", "private", "--tmpfs", "/sys/fs/cgroup", "--network", "host", "-t", "--name", "instance"]
         command = ["--entrypoint", SYSTEMD, REGISTRY, "--system", "--unit=multi-user.target"]
         host.docker("run", "-d", *space, *binds, *given, *command)
@@ -118,22 +125,21 @@ def fleet() -> Iterator[Fleet]:
 
 
 @pytest.fixture
-def role(fleet: Fleet) -> Iterator[list[str]]:
-    """What was asked of the instance's metadata, line by line."""
-    host, asked = fleet["host1"], list[str]()
+def asked(fleet: Fleet) -> Iterator[Path]:
+    """What is asked of the instance's metadata, one line a request."""
+    host = fleet["host1"]
     host.inside("ip", "addr", "add", f"{metadata.ADDRESS}/32", "dev", "lo")
     command = ["ip", "netns", "exec", host.namespace, sys.executable, metadata.__file__, KEY, SECRET]
     log = host.folder / "metadata.log"
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
         try:
-            yield asked
-            asked += log.read_text().splitlines()
+            yield log
         finally:
             process.kill()
 
 
 def test_the_agent_comes_once_the_registry_reads_the_bucket_by_the_instances_role_alone(
-    fleet: Fleet, role: list[str], pushed: tuple[Path, str], tmp_path: Path
+    fleet: Fleet, asked: Path, pushed: tuple[Path, str], tmp_path: Path
 ) -> None:
     host, image = fleet["host1"], pushed[1]
     port = free_port()
@@ -149,6 +155,9 @@ def test_the_agent_comes_once_the_registry_reads_the_bucket_by_the_instances_rol
         until(lambda: instance.state("ecs.service") == "active", 30)
         until(lambda: "pulled" in instance.says("ls", "/run").split(), 30)
         assert [key for key in bucket.served if key.startswith("GET") and "/blobs/" in key]
+
+        assert "PUT /latest/api/token 200" in asked.read_text()
+        assert f"GET {metadata.ROLE}instance 200" in asked.read_text()
 
         # It is the instance's own, and writes nothing.
         assert instance.status("/v2/") == "200"
