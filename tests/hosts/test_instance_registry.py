@@ -21,7 +21,7 @@ from tests.hosts.bucket import Bucket
 from tests.hosts.fleet import Fleet, Host
 from tests.hosts.fleet_remains import archive_of
 from tests.hosts.shop import free_port
-from tests.hosts.test_registry import KEY, REGISTRY, SECRET, knocks, pushed, until
+from tests.hosts.test_registry import KEY, REGISTRY, SECRET, pushed, until
 
 __all__ = ["pushed"]
 
@@ -110,14 +110,25 @@ class Instance:
         return self.host.docker("logs", "instance")
 
     def status(self, path: str, *options: str) -> str:
-        return self.host.inside(
-            "curl", "--noproxy", "*", "-s", "-o", "/dev/null", "-w", "%{http_code}", *options, f"localhost:5000{path}"
-        )
+        """HTTP's; 000 where nothing answers."""
+        ask = [
+            "curl",
+            "--noproxy",
+            "*",
+            "-s",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            *options,
+            f"localhost:5000{path}",
+        ]
+        return self.host.inside("sh", "-c", '"$@" || true', "sh", *ask)
 
 
 @pytest.fixture
 def fleet() -> Iterator[Fleet]:
-    with Fleet.start(("host1", "host2")) as fleet:
+    with Fleet.start(("host1",)) as fleet:
         archive = archive_of((REGISTRY,))
         assert archive is not None
         fleet["host1"].load(archive)
@@ -163,7 +174,6 @@ def test_the_agent_comes_once_the_registry_reads_the_bucket_by_the_instances_rol
         assert instance.status("/v2/") == "200"
         assert instance.status("/v2/acme/web/blobs/uploads/", "-X", "POST") == "405"
         assert fleet.scan(host.address, [5000]) == []
-        assert not knocks(fleet["host2"], host, "127.0.0.1")
         assert SECRET not in instance.says("ps", "axwwe", "-o", "args")
         assert SECRET not in (tmp_path / "user-data").read_text()
 
