@@ -6,11 +6,11 @@ import json
 from dataclasses import dataclass
 
 from planning.subnets import Subnet
-from settings.rules_registry import NAME, PORT, is_own
+from settings.rules_registry import HOST_IMAGE, NAME, PORT, is_own
 from settings.service import Service
 from settings.stack import LocalRegistry, Stack
 
-__all__ = ["NAME", "PORT", "RegistryPlan", "is_pulled_here", "registry_memory", "registry_plan"]
+__all__ = ["NAME", "PORT", "RegistryPlan", "is_pulled_here", "registry_config", "registry_memory", "registry_plan"]
 
 _ANY_REGION = "us-east-1"
 """What services beside AWS take for their region, as long as they have but one."""
@@ -40,11 +40,13 @@ def registry_plan(stack: Stack, subnet: Subnet | None) -> RegistryPlan | None:
     if local.access_key is None or local.secret_key is None:
         raise ValueError("a registry on hosts needs the keys of its bucket")
     return RegistryPlan(
-        image=local.image,
+        image=local.image or HOST_IMAGE,
         memory=local.memory,
         bucket=local.bucket,
         subnet=subnet,
-        config=_config(local),
+        config=registry_config(
+            bucket=local.bucket, region=local.region or _ANY_REGION, address=f":{PORT}", endpoint=local.endpoint
+        ),
         access_key=local.access_key,
         secret_key=local.secret_key,
     )
@@ -66,15 +68,16 @@ def _local(stack: Stack) -> LocalRegistry | None:
     return stack.registry.local if stack.registry is not None and stack.cloud == "hetzner" else None
 
 
-def _config(local: LocalRegistry) -> str:
-    bucket = {"bucket": local.bucket, "region": local.region or _ANY_REGION}
-    if local.endpoint is not None:
-        bucket["regionendpoint"] = local.endpoint if "://" in local.endpoint else f"https://{local.endpoint}"
-    lines = [f"    {key}: {json.dumps(value)}" for key, value in bucket.items()]
-    if local.endpoint is not None:
+def registry_config(*, bucket: str, region: str, address: str, endpoint: str | None = None) -> str:
+    """Its configuration, YAML. Without an endpoint, the bucket is at AWS."""
+    found = {"bucket": bucket, "region": region}
+    if endpoint is not None:
+        found["regionendpoint"] = endpoint if "://" in endpoint else f"https://{endpoint}"
+    lines = [f"    {key}: {json.dumps(value)}" for key, value in found.items()]
+    if endpoint is not None:
         # BUCKET.HOST would need a certificate and a name for each bucket, and an address has neither.
         lines.append("    forcepathstyle: true")
-    return _CONFIG.format(port=PORT, bucket="\n".join(lines))
+    return _CONFIG.format(address=address, bucket="\n".join(lines))
 
 
 # Without redirects, hosts pull through the registry and never by a signed link to the bucket.
@@ -85,7 +88,7 @@ log:
   accesslog:
     disabled: true
 http:
-  addr: :{port}
+  addr: {address}
 storage:
   s3:
 {bucket}

@@ -448,6 +448,17 @@ def outputs(planned: AwsPlan, made: Aws) -> Mapping[str, object]:
     }
     if planned.fit is not None:
         found["capacity"] = capacity.rows(planned.fit)
+    if planned.pool is not None and planned.pool.registry is not None:
+        local = planned.pool.registry
+        found["registry"] = [
+            {
+                "address": local.address,
+                "bucket": f"{local.bucket} ({local.region})",
+                "image": local.image,
+                "memory": f"{local.memory} MiB",
+                "on": "every instance",
+            }
+        ]
     if made.records:
         found["records"] = made.records
     if made.registry is not None and made.registry.urls:

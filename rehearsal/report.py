@@ -28,6 +28,7 @@ _SECTIONS = (
     ("certificates", "Certificates"),
     ("records", "DNS records to create"),
     ("repositories", "Registries"),
+    ("registry", "Registry on localhost"),
 )
 """Stack outputs that are shown as tables, and their titles."""
 
@@ -40,7 +41,7 @@ _COLUMNS = (
     *("load", "instances", "of"),
     *("tasks", "canary", "on", "cpu", "memory", "interfaces", "does not start", "network", "release"),
     *("used", "steady", "surge", "available", "free", "cpu used", "cpu free", "runs"),
-    *("names", "name", "type", "value", "repository", "url"),
+    *("names", "name", "type", "value", "repository", "url", "bucket", "image"),
 )
 
 

@@ -10,6 +10,7 @@ import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 
+from settings import rules_registry
 from settings.capacity import AwsCapacity
 from settings.problems import Problem
 from settings.service import Autoscale, Rollout, Service
@@ -348,6 +349,8 @@ def _outside(at: str, service: Service, stack: Stack) -> Iterator[Problem]:
 
 
 def _unreachable(path: str, image: str, stack: Stack) -> Iterator[Problem]:
+    if rules_registry.is_local(image):
+        return  # whether there is such a registry is asked there
     repository = parse_image(image).repository
     host = registry_host(repository)
     found = _ECR.fullmatch(host) if host else None

@@ -75,28 +75,31 @@ class Registry(Settings):
 
 
 class LocalRegistry(Settings):
-    """A read-only registry on localhost:5000 of every host, all backed by one S3-compatible bucket."""
+    """A read-only registry on localhost:5000 of every host or instance, all backed by one S3-compatible bucket."""
 
     bucket: Bucket
     endpoint: Endpoint | None = None
-    """Host of the S3-compatible service, by HTTPS unless it says http://; unset: AWS's own."""
+    """Fleets: host of the S3-compatible service, by HTTPS unless it says http://; unset: AWS's own."""
     region: BucketRegion | None = None
-    """The bucket's region. Required without `endpoint`; with one unset: us-east-1, which most such services take."""
+    """The bucket's region. On AWS unset: the stack's own. On fleets required without `endpoint`; with one unset:
+    us-east-1, which most such services take."""
     access_key: SecretKey | None = None
-    """Key under `secrets` of the id of a key that may list and read the bucket, and nothing else."""
+    """Fleets: key under `secrets` of the id of a key that may list and read the bucket, and nothing else. On AWS, the
+    instances' role may, and there is no key."""
     secret_key: SecretKey | None = None
-    """Key under `secrets`."""
-    image: Image = "registry:3"
-    """The distribution registry. From any registry but this one; pin it by adding its digest."""
+    """Fleets: key under `secrets`."""
+    image: Image | None = None
+    """The distribution registry, from any registry but this one; pin it by adding its digest. On AWS of version 3, and
+    from where instances can pull without a login. Unset: `registry:3` of Docker Hub; on AWS ECR's public copy of it."""
     memory: Memory = 128 * 1024**2
-    """Hard limit on every host; placement keeps it from services."""
+    """Hard limit on every host or instance; placement keeps it from services."""
 
 
 class RunRegistry(Repositories):
-    """Registries that the stack itself runs: ECR's repositories on AWS, or one on every host."""
+    """Registries that the stack itself runs: ECR's repositories on AWS, or one on every host or instance."""
 
     local: LocalRegistry | None = None
-    """Fleets: a registry on localhost:5000 of every host."""
+    """Fleets and AWS: a registry on localhost:5000 of every host, or of every instance of the pool."""
 
 
 class Dns(Settings):

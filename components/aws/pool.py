@@ -13,6 +13,7 @@ import pulumi_aws as aws
 from components.aws.iam import Account, Statement, assume_role, policy_document, role_path
 from planning.aws.instances import RESERVED_MEMORY
 from planning.aws.model import Pool as PoolPlan
+from planning.aws.registry import KEYS, InstanceRegistry, registry_script
 
 _WARM_UP = 120
 """Seconds from the start of an instance to tasks on it: boot, agent, registration."""
@@ -73,8 +74,12 @@ class Pool(pulumi.ComponentResource):
 
     The machine image is AWS's, as it was when `generation` was last raised: the launch template is a new one for each
     generation, and a newer image alone changes nothing. A given `image` is taken at once. Any other change of the
-    template, such as `disk`, rolls the instances as well. Logical names must not begin with aws, ecs or fargate, which
-    ECS refuses in a provider's name.
+    template, such as `disk` or the registry, rolls the instances as well.
+
+    With `registry` in the plan, each instance runs one on its localhost, read-only and with the instance's role, which
+    then may list and read that bucket; it takes no task before its registry has read the bucket once.
+
+    Logical names must not begin with aws, ecs or fargate, which ECS refuses in a provider's name.
     """
 
     capacity_provider_name: pulumi.Output[str]
@@ -125,7 +130,12 @@ class Pool(pulumi.ComponentResource):
         policy = aws.iam.RolePolicy(
             name,
             role=role.name,
-            policy=policy_document(_agent_statements(args.account, args.cluster_arn, args.cluster_name)),
+            policy=policy_document(
+                [
+                    *_agent_statements(args.account, args.cluster_arn, args.cluster_name),
+                    *(_bucket_statements(args.account, args.plan.registry) if args.plan.registry is not None else ()),
+                ]
+            ),
             opts=child,
         )
         return role, aws.iam.InstanceProfile(name, role=role.name, tags=args.tags, opts=child), policy
@@ -153,7 +163,7 @@ class Pool(pulumi.ComponentResource):
                 http_put_response_hop_limit=1,
                 instance_metadata_tags="disabled",
             ),
-            user_data=pulumi.Output.from_input(args.cluster_name).apply(_user_data),
+            user_data=pulumi.Output.from_input(args.cluster_name).apply(lambda name: _user_data(name, plan.registry)),
             tag_specifications=[
                 aws.ec2.LaunchTemplateTagSpecificationArgs(resource_type=kind, tags=args.tags)
                 for kind in ("instance", "volume", "network-interface")
@@ -230,10 +240,26 @@ class Pool(pulumi.ComponentResource):
         )
 
 
-def _user_data(cluster_name: str) -> str:
-    lines = [f"{key}={value}" for key, value in {"ECS_CLUSTER": cluster_name, **_AGENT}.items()]
-    script = "\n".join(["#!/bin/sh", "cat >> /etc/ecs/ecs.config <<'END'", *lines, "END", ""])
+def _user_data(cluster_name: str, registry: InstanceRegistry | None) -> str:
+    # In the order that it has always had: another one would roll every instance.
+    settings = {"ECS_CLUSTER": cluster_name, **_AGENT}
+    if registry is not None:
+        settings["ECS_RESERVED_MEMORY"] = str(RESERVED_MEMORY + registry.memory)
+    lines = ["#!/bin/sh", "cat >> /etc/ecs/ecs.config <<'END'", *(f"{k}={v}" for k, v in settings.items()), "END", ""]
+    script = "\n".join(lines) + (registry_script(registry) if registry is not None else "")
     return base64.b64encode(script.encode()).decode()
+
+
+def _bucket_statements(account: Account, registry: InstanceRegistry) -> Sequence[Statement]:
+    """What a registry that only reads calls: HeadObject, GetObject and ListObjectsV2. Parts of uploads are for writers.
+
+    Listing is of the whole bucket: S3 says that an object is not there, and does not refuse it, only to those who may.
+    """
+    bucket = pulumi.Output.concat("arn:", account.partition, ":s3:::", registry.bucket)
+    return [
+        Statement(sid="ListImages", actions=["s3:ListBucket"], resources=[bucket]),
+        Statement(sid="ReadImages", actions=["s3:GetObject"], resources=[pulumi.Output.concat(bucket, f"/{KEYS}*")]),
+    ]
 
 
 def _agent_statements(

@@ -93,6 +93,8 @@ class Pool:
     trunking: bool
     """Whether the account setting ``awsvpcTrunking`` is on for these instances."""
     surge: Literal["all", "largest"]
+    aside: int = 0
+    """MiB of every instance that are kept from tasks for the registry on its localhost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,12 +236,13 @@ class _Packing:
     """Service → tasks beyond the given number of instances."""
 
 
-def _room_of(kind: InstanceType, *, trunking: bool) -> _Room:
-    return _Room(kind.cpu, registered_memory(kind.memory), kind.interfaces(trunking=trunking))
+def _room_of(kind: InstanceType, pool: Pool) -> _Room:
+    memory = max(0, registered_memory(kind.memory) - pool.aside)
+    return _Room(kind.cpu, memory, kind.interfaces(trunking=pool.trunking))
 
 
 def _room(pool: Pool) -> _Room:
-    rooms = [_room_of(kind, trunking=pool.trunking) for kind in pool.types]
+    rooms = [_room_of(kind, pool) for kind in pool.types]
     return _Room(*(min(dimension) for dimension in zip(*rooms, strict=True)))
 
 
@@ -451,7 +454,7 @@ def _too_large(tasks: Sequence[TaskLoad], pool: Pool) -> Iterable[Problem]:
     for task in tasks:
         needs = _Room(task.cpu, task.memory, task.interfaces)
         for index, key in enumerate(("cpu", "memory", "network")):
-            rooms = [(_room_of(kind, trunking=pool.trunking), kind) for kind in pool.types]
+            rooms = [(_room_of(kind, pool), kind) for kind in pool.types]
             room, smallest = min(rooms, key=lambda pair: pair[0][index])
             if needs[index] <= room[index]:
                 continue
@@ -465,9 +468,13 @@ def _too_large(tasks: Sequence[TaskLoad], pool: Pool) -> Iterable[Problem]:
                 path,
                 f"a task needs {_amounts(task.memory, task.cpu, task.interfaces)}{proxy}; an empty {smallest.name} "
                 f"gives {_amounts(room.memory, room.cpu, room.interfaces)} "
-                f"({smallest.memory - room.memory}MiB of its {smallest.memory}MiB go to the system and the ECS agent)",
+                f"({smallest.memory - room.memory}MiB of its {smallest.memory}MiB go to {_others(pool)})",
                 f"{lower}, or {instead}",
             )
+
+
+def _others(pool: Pool) -> str:
+    return "the system, the ECS agent and the registry" if pool.aside else "the system and the ECS agent"
 
 
 def _ports(tasks: Sequence[TaskLoad], pool: Pool) -> Iterable[Problem]:

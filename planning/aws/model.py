@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from planning.aws.capacity import Fit
+from planning.aws.registry import InstanceRegistry
 from planning.flows import Flow
 from planning.rendering import RenderedFile
 from settings.service import Service
@@ -262,6 +263,8 @@ class Pool:
     disk: int
     """GiB."""
     trunking: bool
+    registry: InstanceRegistry | None = None
+    """What every instance runs on its localhost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from planning.aws.model import (
     Variant,
 )
 from planning.aws.network import network
+from planning.aws.registry import instance_registry
 from planning.aws.schedule import aws_cron
 from planning.aws.security import security
 from planning.collect import collect
@@ -158,6 +159,7 @@ def _pool(stack: Stack, problems: list[Problem]) -> Pool | None:
         image=instances.image,
         disk=-(-instances.disk // _GIB),
         trunking=instances.trunking,
+        registry=instance_registry(stack),
     )
 
 
@@ -299,6 +301,7 @@ def _fit(stack: Stack, pool: Pool, services: Iterable[AwsService]) -> capacity.F
             zones=zones if isinstance(zones, int) else len(zones),
             trunking=pool.trunking,
             surge=stack.surge,
+            aside=pool.registry.memory if pool.registry is not None else 0,
         ),
     )
 

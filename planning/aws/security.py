@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from planning.aws.model import S3, BalancerPlan, SecurityPlan
+from planning.aws.registry import instance_registry
 from planning.aws.tasks import capacity_of, network_mode
 from planning.flows import WORLD, Flow, flow, merged, rows
 from settings.problems import Problem
+from settings.rules_registry import is_own
 from settings.service import Egress, Service
 from settings.stack import Stack
 from settings.types import parse_image, registry_host
@@ -131,12 +133,18 @@ def _own_calls(service: Service) -> Iterator[str]:
 def _from_instances(stack: Stack) -> Iterator[Flow]:
     if not _has_pool(stack):
         return
+    registry = instance_registry(stack)
     why = "ECS, images, logs and secrets"
     if stack.network.nat == "none":
         yield flow(INSTANCES, ENDPOINTS, 443, why)
         yield flow(INSTANCES, S3, 443, "layers from ECR, updates")
+        if registry is not None:
+            yield flow(INSTANCES, S3, 443, f"images of bucket {registry.bucket}")
         return
     yield flow(INSTANCES, WORLD, 443, why)
+    if registry is not None:
+        yield flow(INSTANCES, WORLD, 443, f"images of bucket {registry.bucket}")
+        yield flow(INSTANCES, WORLD, _pull_port(registry.image), "image of the registry")
     for name, service in sorted(stack.services.items()):
         if service.on == "ec2":
             for port in sorted(pull_ports(service) - {443}):
@@ -144,10 +152,14 @@ def _from_instances(stack: Stack) -> Iterator[Flow]:
 
 
 def pull_ports(service: Service) -> set[int]:
-    """Ports of the registries that a service's images come from."""
+    """Ports of the registries elsewhere that a service's images come from."""
     references = [service.image, *([service.canary.image] if service.canary else [])]
-    hosts = [registry_host(parse_image(reference).repository) or "" for reference in references]
-    return {int(port) if port else 443 for _, _, port in (host.partition(":") for host in hosts)}
+    return {_pull_port(reference) for reference in references if not is_own(reference)}
+
+
+def _pull_port(image: str) -> int:
+    _, _, port = (registry_host(parse_image(image).repository) or "").partition(":")
+    return int(port) if port else 443
 
 
 # --- what cannot be kept to -------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import json
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -581,6 +582,48 @@ def test_instances_are_hardened(run: Run) -> None:
     assert settings["ECS_DISABLE_PRIVILEGED"] == "true"
     assert settings["ECS_ENABLE_SPOT_INSTANCE_DRAINING"] == "true"
     assert settings["ECS_RESERVED_MEMORY"] == str(RESERVED_MEMORY)
+
+
+def test_a_registry_is_laid_down_before_the_agent_starts_and_rolls_the_instances_when_it_changes(run: Run) -> None:
+    from planning.aws.instances import RESERVED_MEMORY
+    from planning.aws.registry import InstanceRegistry, registry_script
+
+    def script(made: Any) -> str:
+        return base64.b64decode(made.one("ec2/launchTemplate:LaunchTemplate")["inputs"]["userData"]).decode()
+
+    registry = InstanceRegistry(image="registry:3", memory=128, bucket="images", region="eu-central-1")
+    without, made = run(POOL), run(cluster_and_pool(pool_plan(registry=registry)))
+    text = script(made)
+    assert text.endswith(registry_script(registry))
+    assert f"\nECS_RESERVED_MEMORY={RESERVED_MEMORY + 128}\n" in text
+    # A stack without one keeps the script that it has, to the letter: a changed one would roll every instance.
+    plain = text.removesuffix(registry_script(registry))
+    assert script(without) == plain.replace(str(RESERVED_MEMORY + 128), str(RESERVED_MEMORY))
+    newer = replace(registry, image="registry:3.1")
+    assert script(run(cluster_and_pool(pool_plan(registry=newer)))) != text
+    group = made.one("autoscaling/group:Group")
+    assert "LaunchTemplate pool-arm64-3" in made.needs(group)
+    assert group["inputs"]["instanceRefresh"]["strategy"] == "Rolling"
+    assert {found["urn"] for found in made.all} == {found["urn"] for found in without.all}
+
+
+def test_the_instances_role_may_list_and_read_the_registrys_bucket_alone(run: Run) -> None:
+    from planning.aws.registry import InstanceRegistry
+
+    registry = InstanceRegistry(image="registry:3", memory=128, bucket="images", region="eu-central-1")
+    before, after = run(POOL), run(cluster_and_pool(pool_plan(registry=registry)))
+    old, new = (json.loads(each.one("iam/rolePolicy:RolePolicy")["inputs"]["policy"]) for each in (before, after))
+    assert [statement for statement in new["Statement"] if statement not in old["Statement"]] == [
+        {"Sid": "ListImages", "Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": ["arn:aws:s3:::images"]},
+        {
+            "Sid": "ReadImages",
+            "Effect": "Allow",
+            "Action": ["s3:GetObject"],
+            "Resource": ["arn:aws:s3:::images/docker/registry/v2/*"],
+        },
+    ]
+    # No instance before its policy: its registry would ask for the bucket in vain.
+    assert "RolePolicy pool" in after.needs(after.one("autoscaling/group:Group"))
 
 
 def test_only_a_raised_generation_takes_a_newer_image(run: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -166,18 +167,26 @@ def test_dramafevers_one_image_moves_from_qa_to_prod(rehearsed: Any) -> None:
     assert qa.partition("/")[2] == prod.partition("/")[2]
 
 
-def test_dramafevers_images_lie_in_the_stacks_own_repositories_which_ci_alone_fills(rehearsed: Any) -> None:
-    prod = rehearsed("dramafever", "prod")
-    repositories = prod.all("aws:ecr/repository:Repository")
-    assert {found["name"] for found in repositories.values()} == {
-        "acme/player",
-        "acme/catalog",
-        "acme/search",
-        "acme/encoder",
+@pytest.mark.parametrize("stack", ["qa", "prod"])
+def test_dramafevers_instances_run_a_registry_of_one_bucket_and_pull_from_themselves(
+    rehearsed: Any, stack: str
+) -> None:
+    found = rehearsed("dramafever", stack)
+    images = {found.container(name)["image"].partition("@")[0] for name in found.all(SERVICE)}
+    assert "localhost:5000/acme/player" in images
+    assert {image.partition("/")[0] for image in images} == {"localhost:5000"}
+    assert not found.all("aws:ecr/repository:Repository")
+    script = base64.b64decode(found.one("aws:ec2/launchTemplate:LaunchTemplate")["userData"]).decode()
+    assert 'bucket: "dramafever-images"' in script
+    assert "Before=ecs.service" in script
+    statements = json.loads(found.all("aws:iam/rolePolicy:RolePolicy")["pool"]["policy"])["Statement"]
+    assert {tuple(each["Resource"]) for each in statements if "s3:" in str(each["Action"])} == {
+        ("arn:aws:s3:::dramafever-images",),
+        ("arn:aws:s3:::dramafever-images/docker/registry/v2/*",),
     }
-    assert {found["imageTagMutability"] for found in repositories.values()} == {"IMMUTABLE"}
-    for policy in prod.all("aws:ecr/repositoryPolicy:RepositoryPolicy").values():
-        assert "arn:aws:iam::123456789012:role/ci" in json.dumps(policy["policy"])
+    for name in found.all(SERVICE):
+        execution = json.loads(found.all("aws:iam/rolePolicy:RolePolicy")[f"{name}-execution"]["policy"])
+        assert "ecr:" not in str(execution), "what pulls from localhost has no use for ECR"
 
 
 def test_dramafevers_unit_with_a_volume_keeps_it_and_the_others_have_none(rehearsed: Any) -> None:
@@ -192,7 +201,7 @@ def test_dramafevers_unit_with_a_volume_keeps_it_and_the_others_have_none(rehear
 def test_dramafever_on_a_laptop_is_the_same_services_by_tag(rehearsed: Any) -> None:
     containers = rehearsed("dramafever", "dev").all("docker:index/container:Container").values()
     images = {found["image"] for found in containers}
-    assert {"acme/player:dev", "acme/catalog:dev"} <= images
+    assert {"localhost:5000/acme/player:dev", "localhost:5000/acme/catalog:dev"} <= images
 
 
 # --- mery ------------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from xml.sax.saxutils import escape
 class Bucket:
     """`with Bucket(folder, "name", "id", "secret", address) as bucket:`, then `bucket.endpoint`."""
 
-    def __init__(self, folder: Path, name: str, key: str, secret: str, address: str) -> None:
+    def __init__(self, folder: Path, name: str, key: str, secret: str, address: str, port: int = 0) -> None:
         self.folder, self.name, self.key, self.secret = folder, name, key, secret
         self.served: list[str] = []
         """Method and key of everything that was answered with an object."""
@@ -38,7 +38,7 @@ class Bucket:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name there
                 pass
 
-        self._server = ThreadingHTTPServer((address, 0), Handler)
+        self._server = ThreadingHTTPServer((address, port), Handler)
         self._server.daemon_threads = True
 
     @property

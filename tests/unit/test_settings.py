@@ -442,7 +442,7 @@ def test_wrong_images(image: str, expected: str) -> None:
         ({"services": {"web": {"prot": None}}}, 'services/web/prot: unknown key; did you mean "port"?'),
         (
             {"registry": {"local": {"bucket": "images"}}},
-            "quayside:registry/local: is for fleets of hosts, and this stack is local\n"
+            "quayside:registry/local: is for fleets and for AWS, and this stack is local\n"
             "    remove it; to pull from the bucket, run a registry on localhost:5000 yourself (docs/hosts.md)",
         ),
         (
@@ -452,8 +452,8 @@ def test_wrong_images(image: str, expected: str) -> None:
         ),
         (
             {**AWS, "services": {"web": {"image": f"localhost:5000/web@{DIGEST}"}}},
-            "services/web/image: comes from localhost:5000, and no registry runs on an instance\n"
-            "    name it under quayside:registry/repositories, or in a registry that instances can reach",
+            "services/web/image: comes from localhost:5000, and no registry runs on the instances\n"
+            "    set quayside:registry: {local: {bucket: …}}, or name another registry",
         ),
         (
             {"registries": {"registry.example.com": {"username": "a", "password": "b"}}},

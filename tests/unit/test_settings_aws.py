@@ -24,6 +24,8 @@ OWN = f"{ACCOUNT}.dkr.ecr.eu-central-1.amazonaws.com/acme/web"
 POOL: dict[str, Any] = {"instances": {"types": ["m7g.large"], "max": 4}}
 AWS: dict[str, Any] = {"cloud": "aws", "domain": "example.com", "capacity": POOL}
 LOCAL: dict[str, Any] = {"cloud": "local"}
+IMAGES: dict[str, Any] = {"bucket": "images"}
+HERE = f"localhost:5000/acme/web@{DIGEST}"
 
 
 def read(
@@ -386,9 +388,40 @@ HUB = {"upstream": "registry-1.docker.io", "username": "acme", "password": "stri
             "balancer/allow/1: should be a range of IPv4, got 2001:db8::/32\n    remove it",
         ),
         (
-            {"registry": {"local": {"bucket": "images"}}},
-            "registry/local: is for fleets of hosts: instances run no registry of their own yet\n"
-            "    remove it, and name the images under registry/repositories: ECR has no server to keep alive either",
+            {"registry": {"local": {**IMAGES, "endpoint": "fsn1.your-objectstorage.com"}}},
+            "registry/local/endpoint: is for fleets of hosts: instances read a bucket of S3, with the role that they have\n    remove endpoint",
+        ),
+        (
+            {"registry": {"local": {**IMAGES, "access_key": "stripe"}}},
+            "registry/local/access_key: is for fleets of hosts: instances read a bucket of S3, with the role that they have\n    remove access_key",
+        ),
+        (
+            {"registry": {"local": {**IMAGES, "image": "localhost:5000/registry:3"}}},
+            "registry/local/image: cannot come from the registry that it is to run\n    remove it: unset, it is public.ecr.aws/docker/library/registry:3",
+        ),
+        (
+            {"registry": {"local": {**IMAGES, "image": f"{OWN}:3"}}},
+            f"registry/local/image: cannot be pulled: ECR asks for a login, which instances have none of; got {OWN}\n"
+            "    name it in a public registry, or remove it: unset, it is public.ecr.aws/docker/library/registry:3",
+        ),
+        (
+            {
+                "registry": {
+                    "local": {**IMAGES, "image": "acme/registry:3"},
+                    "repositories": ["acme/registry"],
+                    "push": [ROLE],
+                }
+            },
+            "registry/local/image: cannot be pulled: ECR asks for a login, which instances have none of; got acme/registry\n"
+            "    name it in a public registry, or remove it: unset, it is public.ecr.aws/docker/library/registry:3",
+        ),
+        *(
+            (
+                {"registry": {"local": {**IMAGES, "image": image}}},
+                f"registry/local/image: should be of version 3, got {image}: version 2 cannot take on the role of an instance\n"
+                "    remove it: unset, it is public.ecr.aws/docker/library/registry:3",
+            )
+            for image in ("registry:2", "docker.io/library/registry:2.8.3", f"registry:2@{DIGEST}")
         ),
         (
             {"registry": {"repositories": ["acme/web"]}},
@@ -533,3 +566,61 @@ def test_a_misspelt_repository_of_our_own_is_asked_about() -> None:
         "    name it there, or write docker.io/acme/wbe if Docker Hub's is meant"
     ]
     read({"web": {"image": f"docker.io/acme/wbe@{DIGEST}"}, "db": {"image": f"redis@{DIGEST}"}}, registry)
+
+
+# --- the registry of every instance ----------------------------------------------------------------------------------
+
+
+def test_images_of_an_instances_own_registry_are_for_tasks_on_instances() -> None:
+    config = {"registry": {"local": IMAGES}}
+    assert read({"web": {"image": HERE}}, config).services["web"].image == HERE
+    fargate = "and a task on Fargate has no instance that runs one\n    set on: ec2, or name it under quayside:registry/repositories or in a registry that it can reach"
+    assert problems({"web": {"image": HERE, "on": "fargate"}}, config) == [
+        f"services/web/image: comes from localhost:5000, {fargate}"
+    ]
+    web = {"image": f"acme/web@{DIGEST}", "port": 80, "on": "fargate", "canary": {"image": HERE, "share": 10}}
+    assert problems({"web": web}, config) == [f"services/web/canary/image: comes from localhost:5000, {fargate}"]
+    # Whether one is declared or not: declaring it would be the wrong advice.
+    assert problems({"web": {"image": HERE, "on": "fargate"}}) == [
+        f"services/web/image: comes from localhost:5000, {fargate}"
+    ]
+    assert problems({"web": {"image": f"127.0.0.1:5000/web@{DIGEST}"}}, config) == [
+        "services/web/image: comes from 127.0.0.1:5000, and instances have their registry on localhost:5000\n    write that"
+    ]
+
+
+def test_a_registry_of_instances_needs_instances() -> None:
+    assert problems(
+        {"web": {"image": f"acme/web@{DIGEST}", "on": "fargate"}}, {"registry": {"local": IMAGES}, "capacity": {}}
+    ) == [
+        "quayside:registry/local: is for instances, and this stack has no pool of them\n"
+        "    set quayside:capacity: {instances: {types: [m7g.large], max: 4}}, or remove it"
+    ]
+
+
+def test_its_port_is_taken_in_the_instances_own_network_only() -> None:
+    config = {"registry": {"local": IMAGES}}
+    service = {"image": HERE, "port": 5000, "protocol": "tcp"}
+    assert problems({"web": {**service, "network": "host"}}, config) == [
+        "services/web/port: 5000 is the port of quayside:registry/local on every instance\n    choose another"
+    ]
+    assert read({"web": service}, config)
+    assert read({"web": {**service, "image": f"acme/web@{DIGEST}", "network": "host"}})
+
+
+def test_without_nat_its_image_is_baked_and_its_bucket_near() -> None:
+    """The images of services come out of the bucket, to which the endpoint of S3 leads."""
+    baked = {"instances": {**POOL["instances"], "image": "ami-0123456789abcdef0"}}
+    config = {"network": {"nat": "none"}, "registry": {"local": {**IMAGES, "region": "us-east-1"}}}
+    services = {"web": {"image": HERE, "port": 80}}
+    far = (
+        "quayside:registry/local/region: us-east-1 cannot be reached with nat: none, whose way to S3 is that of eu-central-1 alone\n"
+        "    name a bucket of this region, or set quayside:network: {nat: one}"
+    )
+    assert problems(services, config) == [
+        far,
+        "quayside:registry/local/image: cannot be pulled with nat: none, got public.ecr.aws/docker/library/registry\n"
+        "    bake it into a machine image and name that in quayside:capacity/instances/image (docs/aws.md), or set quayside:network: {nat: one}",
+    ]
+    assert problems(services, {**config, "capacity": baked}) == [far]
+    assert read(services, {**config, "capacity": baked, "registry": {"local": IMAGES}})
