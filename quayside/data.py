@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tarfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -60,7 +60,7 @@ class Copied:
 def on_this_machine(stack: str, service: str) -> Volume:
     images, volumes = _asked(stack, DOCKER)
     if service not in volumes:
-        raise CommandError(_no_volume(stack, service, volumes, {}))
+        raise CommandError(_no_volume(stack, service, volumes.keys(), {}))
     name, container = volumes[service]
     return Volume(service=service, name=name, image=_image(images, ""), container=container, reach=lambda words: words)
 
@@ -89,7 +89,7 @@ def on_the_fleet(fleet: Fleet, service: str, on: str | None) -> Volume:
                 )
     running = {name: volume for name, volume in found.items() if volume.container}
     if not found:
-        raise CommandError(_no_volume(fleet.stack, service, known, trouble))
+        raise CommandError(_no_volume(fleet.stack, service, known, trouble, f" on {on}" if on else ""))
     if len(running or found) > 1:
         hosts = ", ".join(running or found)
         raise CommandError(f"{service} has a volume on several hosts: {hosts}\n    say which one is meant, by --on")
@@ -118,10 +118,10 @@ def _image(containers: Sequence[Container], where: str) -> str:
     )
 
 
-def _no_volume(stack: str, service: str, known: Mapping[str, object] | set[str], trouble: Mapping[str, str]) -> str:
-    have = ", ".join(sorted(known)) or "none"
-    lines = [f"no service {service} with a volume in stack {stack}", f"    there are {have}"]
-    return "\n".join([*lines, *(f"{name}: {said}" for name, said in trouble.items())])
+def _no_volume(stack: str, service: str, known: Iterable[str], trouble: Mapping[str, str], where: str = "") -> str:
+    there = f"    there are {', '.join(sorted(known)) or 'none'}{where}"
+    silent = [f"{name}: {said}" for name, said in trouble.items()]
+    return "\n".join([f"no service {service} with a volume in stack {stack}", there, *silent])
 
 
 # --- there and back --------------------------------------------------------------------------------------------------

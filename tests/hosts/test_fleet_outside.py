@@ -288,6 +288,31 @@ def test_logs_are_those_of_all_hosts_in_the_order_of_time(outside: Outside) -> N
     assert "no service tikcer in stack shop/t\n    there are api, edge, session, ticker, web" in refused.stderr
 
 
+def test_data_is_copied_from_its_host_and_put_back(outside: Outside, tmp_path: Path) -> None:
+    def redis(*words: str) -> str:
+        return outside.fleet["host3"].docker("exec", outside.container("host3", "session"), "redis-cli", *words)
+
+    redis("SET", "cart", "full")
+    redis("SAVE")
+    file = tmp_path / "session.tar.gz"
+    done = outside.quayside("backup", "session", str(file))
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"session on host3: \d+ files, 0\.\d MiB; held for \d+ s\n", done.stderr), done.stderr
+    redis("SET", "cart", "empty")
+    before = outside.container("host3", "session")
+    done = outside.quayside("restore", "session", str(file), "--yes")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "session on host3: 1 files restored; it runs again\n"
+    end = time.monotonic() + 10
+    while redis("GET", "cart") != "full":
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert outside.container("host3", "session") == before
+    done = outside.quayside("backup", "session", str(file), "--on", "host1")
+    assert done.returncode == 1
+    assert done.stderr == "no service session with a volume in stack shop/t\n    there are none on host1\n"
+
+
 def test_followed_logs_go_on_over_a_restart(outside: Outside) -> None:
     words = [sys.executable, "-m", "quayside", "logs", "ticker", "--stack", "t", "--follow", "-n", "1"]
     with subprocess.Popen(

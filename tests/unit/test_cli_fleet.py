@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import io
 import json
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,8 +17,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from quayside import fleet, fleet_observe, fleet_status, lifecycle
+from quayside import data, fleet, fleet_observe, fleet_status, lifecycle
 from quayside.__main__ import main
+from quayside.containers import Container
 from quayside.shell import CommandError
 from rehearsal.state import StateFile, state_path
 from tests.unit.test_cli import container, program, quayside
@@ -225,6 +229,54 @@ def test_a_host_that_is_declared_down_is_not_called() -> None:
         assert opened.reach() == ([], {"h1": "is declared down, and was not asked"})
     with pytest.raises(CommandError, match=r"no host of shop/t answers\nh1: is declared down"):
         fleet_observe.logs(made(host("h1", down=True)), "web", follow=False, tail=1)
+
+
+# --- data ------------------------------------------------------------------------------------------------------------
+
+
+def test_data_of_no_host_and_of_one_that_is_down() -> None:
+    with pytest.raises(CommandError, match=r"--on h3: there is no host h3\n    there are h1, h2"):
+        data.on_the_fleet(made(host("h1"), host("h2")), "db", "h3")
+    with pytest.raises(CommandError, match=r"no service db with a volume in .*\n.*none\nh1: is declared down"):
+        data.on_the_fleet(made(host("h1", down=True)), "db", None)
+
+
+def test_data_on_several_hosts_is_that_of_the_container_that_runs(
+    where: lifecycle.Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A volume is left behind where a service with data moved from."""
+    edge = Container("e", "edge", "edge", "edge", "edge", "haproxy:3.2-alpine", 0, "running", "", ())
+    running = Container("c", "shop-t-db", "db", "db-1", "stateful", "postgres", 0, "running", "", ())
+    there = {"h1": [edge], "h2": [edge, running]}
+
+    class Opened:
+        def reach(self, names: Sequence[str] | None = None) -> tuple[list[fleet.Reached], dict[str, str]]:
+            hosts = [host(name) for name in names or there]
+            return [fleet.Reached(one, (one.name,), None) for one in hosts], {}  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(data, "tunnels", lambda _fleet: contextlib.nullcontext(Opened()))
+    monkeypatch.setattr(data, "of_stack", lambda _stack, docker: there[docker[0]])
+    listed = subprocess.CompletedProcess[str]([], 0, "shop-t-db db\n", "")
+    monkeypatch.setattr(data, "run", lambda *_given, **_more: listed)
+    found = data.on_the_fleet(made(host("h1"), host("h2")), "db", None)
+    assert (found.host, found.container, found.image, found.name) == ("h2", "c", "haproxy:3.2-alpine", "shop-t-db")
+    words = found.script("backup")
+    assert words[0] == "ssh"
+    assert words[-1].endswith(" backup shop-t-db haproxy:3.2-alpine c")
+    assert found.script("backup", hold=False)[-1].endswith(" haproxy:3.2-alpine ''")
+    there["h2"] = [edge]
+    with pytest.raises(CommandError, match=r"db has a volume on several hosts: h1, h2\n    say which one"):
+        data.on_the_fleet(made(host("h1"), host("h2")), "db", None)
+    assert data.on_the_fleet(made(host("h1"), host("h2")), "db", "h1").container == ""
+
+
+def test_data_on_aws_is_aws_backups_affair(
+    where: lifecycle.Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (where.root / "Pulumi.t.yaml").write_text("config: {quayside:cloud: aws}\n")
+    monkeypatch.setattr(sys, "argv", ["quayside", "backup", "db", "--stack", "t"])
+    assert main() == 1
+    assert "AWS Backup copies each volume every day" in capsys.readouterr().err
 
 
 # --- secrets ---------------------------------------------------------------------------------------------------------
