@@ -98,7 +98,7 @@ class HostPool(Settings):
 
     count: Count
     type: Identifier
-    """Server type, such as cx32."""
+    """Server type, such as cx33."""
     skip: tuple[AtLeastOne, ...] = ()
     """Numbers left out, so that a host in the middle can go: `[2]`."""
 
@@ -151,7 +151,7 @@ class HostCapacity(Settings):
         ]
         | None
     ) = None
-    """Servers the stack creates: `{count, type, skip}`, or by name `{web1: {type: cx32}}`."""
+    """Servers the stack creates: `{count, type, skip}`, or by name `{web1: {type: cx33}}`."""
     existing: tuple[ExistingServer, ...] = ()
     """Servers that are there already."""
     balancer: HostBalancer | None = None

@@ -8,6 +8,7 @@ from planning.clouds import BALANCER_TYPES, LOCATIONS, REGIONS
 from planning.hosts.door import has_door
 from planning.hosts.fleet import BURST, CAPACITY, GIB, HOSTS
 from planning.hosts.model import Fleet
+from planning.hosts.servers import SUCCESSORS
 from planning.hosts.site import MOST_NAMES, https, issued_names
 from planning.routes import table
 from settings.capacity import HostCapacity
@@ -18,6 +19,7 @@ PRIVATE_RANGE = "10.0.0.0/16"
 """Of the network that created hosts and their balancer share."""
 LARGEST_DISK = 10240 * GIB
 """Of a volume at Hetzner."""
+_EUROPE = "eu-central"
 _LONGEST = {"created": 63, "droplet": 58}
 """Characters of a machine's name at Hetzner, and at DigitalOcean with room for its generation."""
 
@@ -30,7 +32,21 @@ def notes(stack: Stack, fleet: Fleet) -> Sequence[str]:
             "visitors come by plain HTTP: have a certificate issued by quayside:edge/acme, give one of your own by "
             "quayside:edge/certificate, or have Hetzner manage one, by capacity.balancer with dns.provider: hetzner"
         )
+    for former, now in SUCCESSORS.items():
+        of = [
+            one.name for one in fleet.permanent if one.type == former and LOCATIONS.get(one.location or "") == _EUROPE
+        ]
+        if of:
+            found.append(
+                f"{', '.join(of)}: {former} is not sold any more (nearest: {now}). What runs goes on, but none can be "
+                "made, and a rebuild fails"
+            )
     for name, service in sorted(stack.services.items()):
+        found += [
+            f"services/{name}/ports/{index}: {port.port} is open to nobody, since it has no sources"
+            for index, port in enumerate(service.ports)
+            if not port.sources
+        ]
         named = fleet.named(service.place)
         if service.volume is not None and len(named) == 1 and fleet.hosts[named[0]].down:
             found.append(

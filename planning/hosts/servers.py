@@ -3,7 +3,7 @@
 Sources:
 
 - Hetzner: the plan table of hetzner.com/cloud, as public projects have copied it into code in 2025 and 2026. Types that
-  can no longer be ordered everywhere (cx22–52; cpx11–51 in Europe) still run, so they are listed.
+  are not sold any more since January 2026 (cx22–52; cpx11–51 in Europe) still run, so they are listed.
 - DigitalOcean: `doctl compute size list`. Sizes say what they are (`s-4vcpu-8gb`, `so1_5-2vcpu-16gb`,
   `c2-4vcpu-8gb-intel`, `s-1vcpu-512mb-10gb`), but for the CPU-optimised `c-4`, which have 2 GiB for each vCPU. All are
   amd64. GPU sizes are left out: the `80gb` in their names is the GPU's memory.
@@ -45,6 +45,14 @@ def _machines(sizes: Mapping[str, tuple[int, int]], architecture: Architecture) 
 
 
 SERVER_TYPES: Mapping[str, Machine] = MappingProxyType({**_machines(_X86, "amd64"), **_machines(_ARM, "arm64")})
+
+SUCCESSORS: Mapping[str, str] = MappingProxyType(
+    {
+        "cx22": "cx23", "cx32": "cx33", "cx42": "cx43", "cx52": "cx53",
+        "cpx11": "cpx12", "cpx21": "cpx22", "cpx31": "cpx32", "cpx41": "cpx42", "cpx51": "cpx62",
+    }
+)  # fmt: skip
+"""Types that Hetzner has taken off sale in Europe → the nearest that it sells. Servers that exist keep theirs."""
 
 _COMMON_SIZES = (
     *("s-1vcpu-1gb", "s-1vcpu-2gb", "s-2vcpu-2gb", "s-2vcpu-4gb", "s-4vcpu-8gb", "s-8vcpu-16gb"),

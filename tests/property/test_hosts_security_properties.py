@@ -58,7 +58,7 @@ def cases(draw: st.DrawFn) -> tuple[Stack, Fleet, FleetSecurity, Mapping[str, li
             "services": services,
             "capacity": {
                 "location": "fsn1",
-                "hosts": {"count": draw(st.integers(1, 3)), "type": "cx32"},
+                "hosts": {"count": draw(st.integers(1, 3)), "type": "cx33"},
                 "existing": existing,
                 "balancer": draw(st.sampled_from([None, {}])),
             },

@@ -32,7 +32,7 @@ def stack(**values: Any) -> Stack:
         "name": "staging",
         "cloud": "hetzner",
         "domain": "example.com",
-        "capacity": {"location": "fsn1", "hosts": {"count": 3, "type": "cx32"}},
+        "capacity": {"location": "fsn1", "hosts": {"count": 3, "type": "cx33"}},
         "access": {"ssh": ["198.51.100.0/24"]},
     }
     return Stack.model_validate({**defaults, **values})
@@ -55,7 +55,7 @@ def wrong(**values: Any) -> list[str]:
 
 def test_a_pool_is_numbered_and_one_in_the_middle_can_go() -> None:
     assert list(made().hosts) == ["host1", "host2", "host3"]
-    skipped = made(capacity={"location": "fsn1", "hosts": {"count": 3, "type": "cx32", "skip": [2]}})
+    skipped = made(capacity={"location": "fsn1", "hosts": {"count": 3, "type": "cx33", "skip": [2]}})
     assert list(skipped.hosts) == ["host1", "host3"]
     assert skipped.hosts["host3"] == made().hosts["host3"]
 
@@ -85,7 +85,7 @@ def test_existing_servers_and_droplets_join() -> None:
 
 
 def test_a_balancer_sends_to_created_hosts_alone() -> None:
-    capacity = {"location": "fsn1", "hosts": {"count": 1, "type": "cx32"}, "existing": [server("db1")], "balancer": {}}
+    capacity = {"location": "fsn1", "hosts": {"count": 1, "type": "cx33"}, "existing": [server("db1")], "balancer": {}}
     assert [host.name for host in made(capacity=capacity).entries] == ["host1"]
 
 
@@ -93,7 +93,7 @@ def test_what_is_said_of_hosts_by_name() -> None:
     found = made(
         capacity={
             "location": "fsn1",
-            "hosts": {"count": 3, "type": "cx32"},
+            "hosts": {"count": 3, "type": "cx33"},
             "groups": {"old": ["host1", "host2"], "new": ["host3"]},
             "generation": {"host2": 4},
             "drain": ["host2"],
@@ -219,8 +219,8 @@ def test_every_problem_is_told_at_once() -> None:
             "    remove balancer: DNS then points at the existing servers' edges; or set hosts",
         ),
         (
-            {"capacity": {"location": "fsn1", "hosts": {"a": {"type": "cx32"}, "b": {"type": "cax21"}}}},
-            "quayside:capacity/hosts: a (cx32) is amd64 and b (cax21) is arm64; an image by its digest is for one "
+            {"capacity": {"location": "fsn1", "hosts": {"a": {"type": "cx33"}, "b": {"type": "cax21"}}}},
+            "quayside:capacity/hosts: a (cx33) is amd64 and b (cax21) is arm64; an image by its digest is for one "
             "architecture as a rule, and may land on either\n    make all hosts of one architecture: replace cax21 by "
             "an amd64 type, or the others by cax types",
         ),

@@ -35,7 +35,7 @@ def stack(**values: Any) -> Stack:
         "name": "staging",
         "cloud": "hetzner",
         "domain": "example.com",
-        "capacity": {"location": "fsn1", "hosts": {"count": 2, "type": "cx32"}, "existing": [server]},
+        "capacity": {"location": "fsn1", "hosts": {"count": 2, "type": "cx33"}, "existing": [server]},
         "burst": {"droplets": 1, "services": ["web"]},
         "access": {"ssh": ["198.51.100.0/24", "2001:db8::/32"]},
         "services": {
@@ -71,7 +71,7 @@ def _security(**values: Any) -> tuple[FleetSecurity, list[Any]]:
 
 
 def balanced() -> dict[str, Any]:
-    return {"capacity": {"location": "fsn1", "hosts": {"count": 2, "type": "cx32"}, "balancer": {}}, "burst": None,
+    return {"capacity": {"location": "fsn1", "hosts": {"count": 2, "type": "cx33"}, "balancer": {}}, "burst": None,
             "services": {}}  # fmt: skip
 
 

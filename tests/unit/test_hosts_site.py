@@ -13,7 +13,7 @@ from settings.stack import Stack
 
 ACME = {"acme": {"email": "ops@example.com"}}
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
-BALANCED = {"location": "fsn1", "hosts": {"count": 2, "type": "cx32"}, "balancer": {}}
+BALANCED = {"location": "fsn1", "hosts": {"count": 2, "type": "cx33"}, "balancer": {}}
 
 
 def stack(*routes: str, **values: Any) -> Stack:
@@ -25,7 +25,7 @@ def stack(*routes: str, **values: Any) -> Stack:
         "domain": "example.com",
         "dns": {"provider": "digitalocean"},
         "services": {"web": {"image": image, "port": 80, "routes": list(routes)}},
-        "capacity": {"location": "fsn1", "hosts": {"count": 2, "type": "cx32"}},
+        "capacity": {"location": "fsn1", "hosts": {"count": 2, "type": "cx33"}},
         "access": {"ssh": ["198.51.100.0/24"]},
     }
     return Stack.model_validate({**defaults, **values})
@@ -36,7 +36,7 @@ def wrong(one: Stack) -> list[str]:
 
 
 def test_a_location_that_is_none_is_named_where_it_is_written() -> None:
-    three = {"web1": {"type": "cx32"}, "web2": {"type": "cx32"}, "web3": {"type": "cx32", "location": "nbg9"}}
+    three = {"web1": {"type": "cx33"}, "web2": {"type": "cx33"}, "web3": {"type": "cx33", "location": "nbg9"}}
     found = wrong(stack(capacity={"location": "fsn9", "hosts": three}))
     one_of = "\n    one of fsn1, nbg1, hel1, ash, hil, sin"
     assert list(dict.fromkeys(found)) == [
@@ -50,7 +50,7 @@ def test_a_disk_larger_than_hetzner_s_largest_is_refused_where_one_would_be_made
     server = {"name": "db1", "address": "203.0.113.7", "cpu": 8, "memory": 32 * 1024**3, "host_key": KEY}
     db = {"image": "a", "place": place, "volume": {"path": "/data", "size": 10241 * 1024**3}}
     one = stack(
-        capacity={"location": "fsn1", "hosts": {"count": 1, "type": "cx32"}, "existing": [server]}, services={"db": db}
+        capacity={"location": "fsn1", "hosts": {"count": 1, "type": "cx33"}, "existing": [server]}, services={"db": db}
     )
     expected = (
         "services/db/volume/size: should be at most 10240GiB, Hetzner's largest volume, got 10241GiB\n"
@@ -101,6 +101,28 @@ def test_without_any_certificate_every_preview_says_so() -> None:
     )
     issued = stack("example.com", edge=ACME)
     assert notes(issued, fleet(issued)[0]) == []
+
+
+def test_a_port_that_is_open_to_nobody_is_noted() -> None:
+    made = stack("example.com")
+    web = made.services["web"]
+    ports = [{"port": 25}, {"port": 26, "sources": ["0.0.0.0/0"]}]
+    made = stack("example.com", services={"web": {**web.model_dump(), "ports": ports}})
+    assert [note for note in notes(made, fleet(made)[0]) if "ports" in note] == [
+        "services/web/ports/0: 25 is open to nobody, since it has no sources"
+    ]
+
+
+def test_a_type_that_is_not_sold_any_more_is_noted() -> None:
+    def noted(of: str, location: str) -> list[str]:
+        made = stack("example.com", capacity={"location": location, "hosts": {"count": 2, "type": of}})
+        return [note for note in notes(made, fleet(made)[0]) if "sold" in note]
+
+    assert noted("cpx31", "nbg1") == [
+        "host1, host2: cpx31 is not sold any more (nearest: cpx32). What runs goes on, but none can be made, and a "
+        "rebuild fails"
+    ]
+    assert noted("cpx31", "ash") == noted("cx33", "nbg1") == []
 
 
 def test_the_proof_needs_a_dns() -> None:

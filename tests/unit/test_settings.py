@@ -92,7 +92,7 @@ STAGING: dict[str, object] = {
     "domain": "staging.example.com",
     "capacity": {
         "location": "fsn1",
-        "hosts": {"count": 3, "type": "cx32"},
+        "hosts": {"count": 3, "type": "cx33"},
         "existing": [{"name": "db1", "address": "203.0.113.7", "cpu": 16, "memory": "64GiB", "host_key": KEY}],
         "balancer": {"type": "lb11"},
     },
@@ -134,7 +134,7 @@ def test_the_designs_fleet_parses() -> None:
 
 
 def test_named_hosts() -> None:
-    assert read("services: {}", {**FLEET, "capacity": {"hosts": {"web1": {"type": "cx32"}}}}).capacity is not None
+    assert read("services: {}", {**FLEET, "capacity": {"hosts": {"web1": {"type": "cx33"}}}}).capacity is not None
 
 
 def test_short_and_long_forms_merge() -> None:
@@ -523,7 +523,7 @@ def test_a_service_with_a_mistake_of_its_own_is_not_said_to_be_absent() -> None:
 
 @pytest.mark.parametrize("image", [123456, "123456", "debian-12"])
 def test_an_image_of_hosts_may_be_a_number_as_pulumi_writes_it(image: object) -> None:
-    capacity = {"location": "fsn1", "hosts": {"count": 1, "type": "cx32"}, "image": image}
+    capacity = {"location": "fsn1", "hosts": {"count": 1, "type": "cx33"}, "image": image}
     stack = read(f"services: {{web: {{image: x@{DIGEST}}}}}", {**FLEET, "capacity": capacity})
     assert stack.capacity.image == str(image)  # type: ignore[union-attr]
 
