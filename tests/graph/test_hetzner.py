@@ -212,7 +212,10 @@ def test_a_host_that_leaves_is_emptied_before_its_data_and_its_edge_go(fleet: An
     for host in HOSTS:
         leave = made.of(COMMAND)[f"{host}-leave"]
         before = {made.of(COMMAND)[f"{host}-{step}"]["urn"] for step in ("room", "forget")}
-        before |= {made.of(CONTAINER)[f"{host}-edge"]["urn"], *({made.of(VOLUME)["db"]["urn"]} if host == "box" else ())}
+        before |= {
+            made.of(CONTAINER)[f"{host}-edge"]["urn"],
+            *({made.of(VOLUME)["db"]["urn"]} if host == "box" else ()),
+        }
         assert before <= set(leave["dependencies"])
         assert leave["inputs"]["create"] == "true"
         assert leave["inputs"]["delete"].endswith("room away")
