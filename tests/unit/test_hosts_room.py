@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from components.docker.scripts import ROOM, ROOM_THERE
 from planning.hosts.room import STAYS, data, room, staying
 from planning.plan import decide
@@ -185,3 +187,32 @@ def test_what_is_swept_is_no_name_that_the_edge_would_ask_for(tmp_path: Path) ->
         "    server anyway:web-1 127.0.0.1:8000 weight 1 no-check backup\n    server a host1-web-1-5ad90:8000\n"
     )
     assert (tmp_path / "said").read_text() == "docker stop 1\ndocker rm -f -v 1\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "new"),
+    [
+        ("up\nweb-1 1 a\ndata db", ["web-1"]),  # an `up` that took db out ended with its data still there
+        ("up\ndb-1 1 -\nweb-1 1 a\ndata db", ["web-1"]),
+        ("", []),  # a state was lost
+        ("down\ndata db", ["db-1", "web-1"]),  # all of it was swept
+    ],
+)
+def test_what_is_replaced_stop_first_and_runs_is_not_new(tmp_path: Path, before: str, new: list[str]) -> None:
+    running = ["web-1", "db-1"] if not before.startswith("down") else []
+    (tmp_path / "docker").write_text(
+        '#!/bin/sh\ncase "$*" in "ps --filter "*) printf "%s\\n" ' + " ".join(running or ['""']) + " ;; esac\n"
+    )
+    (tmp_path / "docker").chmod(0o755)
+    settings = f"task=make\nstack=shop\nkeep=edge\nwanted='db-1 {1 << 60} -\nweb-1 {1 << 60} b'\nbefore='{before}'\n"
+    done = subprocess.run(
+        ["sh"],
+        input=settings + ROOM_THERE,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == (1 if new else 0), done.stderr
+    if new:
+        assert done.stdout.splitlines()[0].endswith(f"needs {len(new) << 40} MiB: {' '.join(new)}")
