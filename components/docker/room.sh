@@ -52,6 +52,7 @@ if [ "$code" != 0 ]; then
     exit 1
 fi
 [ -z "$said" ] || printf '%s\n' "$said" >&2
+[ "$1" = make ] || exit 0
 # A volume that was taken out of the program may be there yet: it is protected, and that `up` ended there.
 for service in $had; do
     case " $QUAYSIDE_DATA " in *" $service "*) ;; *) QUAYSIDE_DATA="$QUAYSIDE_DATA $service" ;; esac

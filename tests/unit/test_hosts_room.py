@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,14 +89,21 @@ class Here:
         (root / "ssh").write_text(f"#!/bin/sh\necho called >>{root}/calls\ncat >/dev/null\n")
         (root / "ssh").chmod(0o755)
 
+    def leave(self, *, down: bool = False) -> tuple[int, str, int]:
+        """With no more than `HostLeave` gives it."""
+        return self._run("away", {}, down=down, keep="edge")
+
     def make(self, *data: str, down: bool = False, keep: str = "edge") -> tuple[int, str, int]:
         """Its code, what it complains of, and how often the host was called."""
+        wanted = {"PULUMI_COMMAND_STDOUT": self.said, "QUAYSIDE_DATA": " ".join(data), "QUAYSIDE_WANTED": "web-1 1 a"}
+        return self._run("make", wanted, down=down, keep=keep)
+
+    def _run(self, task: str, more: Mapping[str, str], *, down: bool, keep: str) -> tuple[int, str, int]:
         (self.root / "calls").write_text("")
         done = subprocess.run(
-            ["sh", "-c", ROOM, "room", "make"],
+            ["sh", "-c", ROOM, "room", task],
             env={
                 "PATH": f"{self.root}:{os.environ['PATH']}",
-                "PULUMI_COMMAND_STDOUT": self.said,
                 "QUAYSIDE_THERE": "",
                 "QUAYSIDE_HOST": "box",
                 "QUAYSIDE_OPTIONS": "",
@@ -103,14 +111,13 @@ class Here:
                 "QUAYSIDE_DOWN": "1" if down else "0",
                 "QUAYSIDE_STACK": "shop",
                 "QUAYSIDE_KEEP": keep,
-                "QUAYSIDE_DATA": " ".join(data),
-                "QUAYSIDE_WANTED": "web-1 1 a",
+                **more,
             },
             capture_output=True,
             text=True,
             check=False,
         )
-        if done.returncode == 0:
+        if done.returncode == 0 and task == "make":
             self.said = done.stdout
         return done.returncode, done.stderr, len((self.root / "calls").read_text().split())
 
@@ -216,3 +223,8 @@ def test_what_is_replaced_stop_first_and_runs_is_not_new(tmp_path: Path, before:
     assert done.returncode == (1 if new else 0), done.stderr
     if new:
         assert done.stdout.splitlines()[0].endswith(f"needs {len(new) << 40} MiB: {' '.join(new)}")
+
+
+def test_a_host_that_leaves_is_called_unless_it_is_down(tmp_path: Path) -> None:
+    assert Here(tmp_path).leave() == (0, "", 1)
+    assert Here(tmp_path).leave(down=True) == (0, "", 0)
