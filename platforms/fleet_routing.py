@@ -37,6 +37,10 @@ class HostSide:
     ids: Mapping[str, pulumi.Output[str]]
     """Slot → id, of those that keep their name."""
     resources: Sequence[pulumi.Resource]
+    volumes: Sequence[pulumi.Resource] = ()
+    """Those with data."""
+    goes_with: pulumi.Resource | None = None
+    """What its routing is deleted with, where it has to leave no network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +125,7 @@ def _host_routing(side: HostSide) -> HostRoutingArgs:
         containers=[],
         down=side.machine.host.down,
         # What is down is not asked to undo anything either: it is forgotten with all that is on it.
-        machine=side.machine.resource or (side.component if side.machine.host.down else None),
+        machine=side.goes_with or (side.component if side.machine.host.down else None),
     )
 
 

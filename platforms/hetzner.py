@@ -14,6 +14,7 @@ from components.docker.connection import Connection, ConnectionArgs, Engine, Eng
 from components.docker.deploy_key import DeployKey, DeployKeyArgs
 from components.docker.door import Door, DoorArgs
 from components.docker.edge import Edge, EdgeArgs
+from components.docker.host_leave import HostLeave, HostLeaveArgs
 from components.docker.host_room import HostRoom, HostRoomArgs
 from components.docker.network import Network, NetworkArgs
 from components.docker.opened_host import OpenedHost, OpenedHostArgs
@@ -32,7 +33,7 @@ from planning.hosts.packetfilter import opened
 from planning.hosts.placement import place
 from planning.hosts.plan import FleetPlan, HostPlan, plan_hosts
 from planning.hosts.refusals import notes, refusals
-from planning.hosts.room import room, staying
+from planning.hosts.room import data, room, staying
 from planning.hosts.security import BALANCER, Addresses, admitted, lets_burst_in, security, who
 from planning.hosts.site import edge_tls, https, issued_names, managed_tls
 from planning.names import EDGE
@@ -63,7 +64,8 @@ class DockerHost(pulumi.ComponentResource):
 class _Ground:
     """What comes before everything on a host's engine."""
 
-    prepared: pulumi.Resource
+    prepared: pulumi.Resource | None
+    args: HostRoomArgs
     room: HostRoom
 
 
@@ -93,6 +95,7 @@ class Fleet(pulumi.ComponentResource):
         # What is no step of a release, and comes before a burst all the same.
         self._permanent: list[pulumi.Resource] = []
         self._made: dict[str, dict[str, Sequence[pulumi.Resource]]] = {}
+        self._grounds: dict[str, _Ground] = {}
         self._pulls: dict[str, Sequence[pulumi.Resource]] = {}
         mesh = mesh_certificates(planned, self._child)
         machines = self._make_machines()
@@ -117,6 +120,7 @@ class Fleet(pulumi.ComponentResource):
         rented = self._make_burst_machines(machines, after)
         second = replace(first, plan=planned, sides=self._on_hosts(planned, rented, known, after), certificate=None)
         route_burst(second, first, routing, self._let_in(machines, rented, routing.done), self._child)
+        self._make_leaves({**first.sides, **second.sides}, routing.forgets)
         self.machines = {name: {**machines, **rented}[name] for name in self._hosts.hosts}
         self.register_outputs({})
 
@@ -170,6 +174,9 @@ class Fleet(pulumi.ComponentResource):
             return []
         found: list[pulumi.Resource] = []
         for name, machine in permanent.items():
+            anchor = self._grounds[name].room.placed
+            if anchor is None:
+                continue
             scripts = pulumi.Output.all(*addresses.values(), machine.id or "").apply(
                 lambda known: opened(known[:-1], known[-1])
             )
@@ -179,12 +186,10 @@ class Fleet(pulumi.ComponentResource):
                     host=self._reached(machine, scripts.apply(lambda both: both[0])),
                     closing=scripts.apply(lambda both: both[1]),
                     after=after,
-                    down=machine.host.down,
                 ),
-                pulumi.ResourceOptions(parent=self, transformations=list(machine.bound())),
+                pulumi.ResourceOptions(parent=self, transformations=[*machine.placed(anchor), *machine.bound()]),
             )
-            if not machine.host.down:
-                found.append(made.resource)
+            found.append(made.resource)
         created = [name for name, machine in permanent.items() if machine.host.kind == "created"]
         if created:
             from platforms import hetzner_servers
@@ -219,15 +224,20 @@ class Fleet(pulumi.ComponentResource):
         child: pulumi.ResourceOptions,
     ) -> Mapping[str, HostSide]:
         """All that is on these hosts, but for their routing. ``addresses`` are those of permanent hosts."""
-        grounds: dict[str, _Ground] = {}
         for name, machine in machines.items():
-            prepared = self._prepare(machine, addresses, child)
-            grounds[name] = _Ground(prepared, self._make_room(plan.hosts[name], machine, prepared, child))
-        sides = {name: self._make_edge(plan.hosts[name], one, grounds[name], child) for name, one in machines.items()}
+            # Of a burst host that is down nothing stays but its room: it may never have come up.
+            gone = machine.host.burst and machine.host.down
+            prepared = self._prepare(machine, addresses, child) if not gone else None
+            self._grounds[name] = self._make_room(plan, machine, prepared, child)
+        sides = {
+            name: self._make_edge(plan.hosts[name], one, self._grounds[name], child)
+            for name, one in machines.items()
+            if not (one.host.burst and one.host.down)
+        }
         if plan.registry is not None:
             for name, side in sides.items():
-                self._pulls[name] = self._make_registry(plan.registry, side, grounds[name])
-        return self._make_services(plan, sides, grounds)
+                self._pulls[name] = self._make_registry(plan.registry, side, self._grounds[name])
+        return self._make_services(plan, sides)
 
     def _reached(self, machine: Machine, script: pulumi.Input[str]) -> PreparedHostArgs:
         return PreparedHostArgs(
@@ -236,6 +246,7 @@ class Fleet(pulumi.ComponentResource):
             script=script,
             public_key=self._key.public_key,
             machine=machine.id,
+            down=machine.host.down,
         )
 
     def _prepare(
@@ -247,31 +258,34 @@ class Fleet(pulumi.ComponentResource):
             addresses: Addresses = {name: [address] for name, address in known.items()}
             return script(stack, admits, host, addresses)
 
-        down = pulumi.ResourceOptions(transformations=list(machine.bound()) if host.down else [])
-        return PreparedHost(
-            host.name,
-            self._reached(machine, addresses.apply(written)),
-            pulumi.ResourceOptions.merge(child, down),
-        ).resource
+        return PreparedHost(host.name, self._reached(machine, addresses.apply(written)), child).resource
 
     def _make_room(
-        self, here: HostPlan, machine: Machine, prepared: pulumi.Resource, child: pulumi.ResourceOptions
-    ) -> HostRoom:
-        name, services = machine.host.name, here.services.values()
-        return HostRoom(
-            name,
-            HostRoomArgs(
-                host=name,
-                connection=machine.connection,
-                stack=self._plan.naming.key,
-                wanted=room(services),
-                keep=staying(services),
-                prepared=prepared,
-                down=machine.host.down,
-                machine=machine.resource,
-            ),
-            child,
+        self, plan: FleetPlan, machine: Machine, prepared: pulumi.Resource | None, child: pulumi.ResourceOptions
+    ) -> _Ground:
+        host, services = machine.host, plan.hosts[machine.host.name].services.values()
+        args = HostRoomArgs(
+            host=host.name,
+            connection=machine.connection,
+            stack=self._plan.naming.key,
+            wanted=room(services, plan.registry if not host.down else None),
+            data=data(host, services),
+            keep=staying(host),
+            prepared=prepared,
+            down=host.down,
+            machine=machine.resource,
         )
+        return _Ground(prepared, args, HostRoom(host.name, args, child))
+
+    def _make_leaves(self, sides: Mapping[str, HostSide], routed: Mapping[str, pulumi.Resource]) -> None:
+        for name, ground in self._grounds.items():
+            side = sides.get(name)
+            after = [
+                ground.room.room,
+                *([routed[name]] if name in routed else []),
+                *([side.edge.resource, *side.volumes] if side is not None else []),
+            ]
+            HostLeave(name, HostLeaveArgs(room=ground.args, after=after), self._child)
 
     def _make_edge(self, here: HostPlan, machine: Machine, ground: _Ground, child: pulumi.ResourceOptions) -> HostSide:
         stack, naming, name = self._stack, self._plan.naming, machine.host.name
@@ -283,17 +297,14 @@ class Fleet(pulumi.ComponentResource):
                     registry: Login(username=login.username, password=self._loaded.secrets[login.password])
                     for registry, login in stack.registries.items()
                 },
-                # `destroy --exclude-protected` keeps what a protected volume comes after. With the room, the anchor has
-                # to stay: what is deleted with it would not be deleted at all, and no room would take it away.
-                after=[
-                    ground.prepared,
-                    ground.room.room,
-                    *([ground.room.placed] if ground.room.placed is not None else []),
-                ],
+                after=[*([ground.prepared] if ground.prepared is not None else []), ground.room.room],
             ),
             child,
         )
-        component = DockerHost(name, machine, engine, child)
+        # A burst host that is down is forgotten as a whole.
+        anchor = ground.room.placed if machine.host.burst else None
+        forgotten = pulumi.ResourceOptions(transformations=list(machine.placed(anchor)) if anchor is not None else [])
+        component = DockerHost(name, machine, engine, pulumi.ResourceOptions.merge(child, forgotten))
         edge = Edge(
             f"{name}-{EDGE}",
             EdgeArgs(
@@ -311,7 +322,15 @@ class Fleet(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(parent=component),
         )
-        return HostSide(machine=machine, component=component, edge=edge, containers={}, ids={}, resources=[])
+        return HostSide(
+            machine=machine,
+            component=component,
+            edge=edge,
+            containers={},
+            ids={},
+            resources=[],
+            goes_with=anchor or machine.resource,
+        )
 
     def _make_registry(self, plan: RegistryPlan, side: HostSide, ground: _Ground) -> Sequence[pulumi.Resource]:
         """What images of a host's own registry wait for. A host that is down forgets its own, as it does services."""
@@ -332,13 +351,12 @@ class Fleet(pulumi.ComponentResource):
         )
         return [made.ready]
 
-    def _make_services(
-        self, plan: FleetPlan, sides: Mapping[str, HostSide], grounds: Mapping[str, _Ground]
-    ) -> Mapping[str, HostSide]:
+    def _make_services(self, plan: FleetPlan, sides: Mapping[str, HostSide]) -> Mapping[str, HostSide]:
         """In the order of creation, on every host that has a part of the service."""
         made, hosts = self._made, self._hosts.hosts
         containers: dict[str, dict[str, pulumi.Output[str]]] = {name: {} for name in sides}
         ids: dict[str, dict[str, pulumi.Output[str]]] = {name: {} for name in sides}
+        volumes: dict[str, list[pulumi.Resource]] = {name: [] for name in sides}
         for service_name in plan.services:
             for host in sides:
                 here = plan.hosts[host]
@@ -353,17 +371,21 @@ class Fleet(pulumi.ComponentResource):
                     if at == host or not (here.host.down or hosts[at].down or hosts[at].burst)
                     for resource in found
                 ]
-                one = self._make_service(service, here, sides[host], grounds[host], after)
+                one = self._make_service(service, here, sides[host], self._grounds[host], after)
+                if one is None:
+                    continue
                 made.setdefault(service_name, {})[host] = one.resources
                 containers[host].update(one.containers)
                 if isinstance(one, StatefulService):
                     ids[host].update(one.ids)
+                    volumes[host].append(one.volume)
         return {
             name: replace(
                 side,
                 containers=containers[name],
                 ids=ids[name],
                 resources=[resource for found in made.values() for resource in found.get(name, ())],
+                volumes=volumes[name],
             )
             for name, side in sides.items()
         }
@@ -375,14 +397,16 @@ class Fleet(pulumi.ComponentResource):
         side: HostSide,
         ground: _Ground,
         after: Sequence[pulumi.Resource],
-    ) -> Service | StatefulService:
+    ) -> Service | StatefulService | None:
+        """None: nothing of it is in the host's engine."""
         naming, host = self._plan.naming, here.host.name
         machine, anchor = side.machine, ground.room.placed
-        placed = list(machine.placed(anchor)) if anchor is not None and not service.stateful else None
+        placed = list(machine.placed(anchor)) if anchor is not None else None
         child = pulumi.ResourceOptions(parent=side.component, transformations=placed)
         name, prefix = f"{host}-{service.name}", f"{host}-"
         network = None
-        if service.subnet is not None:
+        # Of a host that is down, data alone stays.
+        if service.subnet is not None and anchor is not None:
             network = Network(
                 name,
                 NetworkArgs(
@@ -419,10 +443,11 @@ class Fleet(pulumi.ComponentResource):
         if here.host.kind == "created":
             from platforms.hetzner_servers import data_volume
 
-            still = pulumi.ResourceOptions(
-                parent=self, transformations=list(machine.bound()) if here.host.down else None
-            )
-            disk = data_volume(self._stack, service.name, machine, ground.prepared, still)
+            if ground.prepared is None:
+                raise ValueError(f"{service.name} has data on {host}, which is a burst host")
+            disk = data_volume(self._stack, service.name, machine, ground.prepared, anchor, self._child)
+            if disk.resource is None:
+                return None
             device, after = disk.device, [*after, disk.resource]
         ports = [(port.protocol, port.port) for port in service.settings.ports]
         return StatefulService(

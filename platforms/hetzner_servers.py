@@ -144,8 +144,14 @@ def balancer(
 
 
 def data_volume(
-    stack: Stack, service: str, machine: Machine, prepared: pulumi.Resource, child: pulumi.ResourceOptions
+    stack: Stack,
+    service: str,
+    machine: Machine,
+    prepared: pulumi.Resource,
+    anchor: pulumi.Resource | None,
+    child: pulumi.ResourceOptions,
 ) -> DataVolume:
+    """Its disk, and where a host is there to have it (``anchor``), what mounts it."""
     settings = stack.services[service].volume
     size = settings.size if settings is not None else None
     return DataVolume(
@@ -155,6 +161,8 @@ def data_volume(
             connection=machine.connection,
             size=max(10, -(-size // _GIB)) if size is not None else 10,
             prepared=prepared,
+            mounted=anchor is not None,
+            goes_with=anchor,
             labels=labels(stack),
         ),
         child,

@@ -33,13 +33,13 @@ class Machine:
         return [self._transformed]
 
     def placed(self, anchor: pulumi.Resource) -> Sequence[pulumi.ResourceTransformation]:
-        """Likewise for what placement put there, which goes with the anchor (`HostRoom.placed`)."""
+        """Likewise for what placement put there, which goes with the anchor (`HostRoom.placed`); data does not."""
 
         def transformed(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
             if not args.type_.startswith(("docker:", "command:")):
                 return None
             opts = pulumi.ResourceOptions.merge(None, args.opts)
-            opts.deleted_with = anchor
+            opts.deleted_with = anchor if not opts.protect else None
             return pulumi.ResourceTransformationResult(args.props, opts)
 
         return [transformed]

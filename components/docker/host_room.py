@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -12,7 +12,6 @@ from components.docker import scripts
 from components.docker.connection import Connection
 
 _MAKE = 'exec sh -c "$QUAYSIDE_ROOM" room make'
-_AWAY = 'exec sh -c "$QUAYSIDE_ROOM" room away'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +22,12 @@ class HostRoomArgs:
     """`Naming.key`, the label of the stack's containers."""
     wanted: Sequence[str]
     """What is placed there, by `planning.hosts.room`."""
+    data: Sequence[str]
+    """Services with a volume in the host's engine, by `planning.hosts.room`."""
     keep: Sequence[str]
-    """Services that are never swept away: the edge, and those with data on the host."""
-    prepared: pulumi.Resource
+    """What stays in the program while the host is down, and is not swept away: its edge; nothing of a burst host."""
+    prepared: pulumi.Resource | None
+    """None on a burst host that is down."""
     down: bool = False
     machine: pulumi.Resource | None = None
     """What the program made: nothing has to be swept from what is deleted."""
@@ -36,12 +38,13 @@ class HostRoom(pulumi.ComponentResource):
 
     `NAME-room` runs whenever what is placed there changes. It fails, with nothing made, where the host cannot be
     reached or has too little free memory for what is new, by its containers' limits. It prints what it was asked for:
-    with that, the next run knows what is new.
+    with that, the next run knows what is new. On a host that is down it calls nobody, and fails where something would
+    have to be made there all the same: a volume that it does not remember.
 
-    `NAME-placed` does nothing. Everything that was placed there is `deleted_with` it. So a host that is down loses it,
-    and with it the engine forgets all of that without a call: a plan has no memory of what the host had, and needs
-    none. Once the host is back, `room` takes away what was forgotten and is still there, before it is made anew. When
-    the host leaves the program, `room` takes it away, too.
+    `NAME-placed` does nothing. Everything that was placed there is `deleted_with` it, but for volumes with data. So a
+    host that is down loses it, and with it the engine forgets all of that without a call: a plan has no memory of what
+    the host had, and needs none. Once the host is back, `room` takes away what was forgotten and is still there,
+    before it is made anew. When the host leaves the program, `HostLeave` takes it away.
     """
 
     room: pulumi.Resource
@@ -55,23 +58,19 @@ class HostRoom(pulumi.ComponentResource):
             f"{name}-room",
             # Pulumi prints the command of a failed step before its message, so the script is not in it.
             create=_MAKE,
-            delete=_AWAY,
             # What it prints is for the next run, and no news to anybody.
             logging=command.local.Logging.STDERR,
             interpreter=["/bin/sh", "-c"],
             environment={
-                "QUAYSIDE_ROOM": scripts.ROOM,
-                "QUAYSIDE_THERE": scripts.ROOM_THERE,
-                "QUAYSIDE_HOST": args.host,
-                "QUAYSIDE_OPTIONS": args.connection.options,
-                "QUAYSIDE_DESTINATION": args.connection.destination,
-                "QUAYSIDE_DOWN": "1" if args.down else "0",
-                "QUAYSIDE_STACK": args.stack,
-                "QUAYSIDE_KEEP": " ".join(args.keep),
+                **environment(args),
+                "QUAYSIDE_DATA": " ".join(args.data),
                 "QUAYSIDE_WANTED": "\n".join(args.wanted),
             },
             opts=pulumi.ResourceOptions(
-                parent=self, depends_on=[args.prepared], deleted_with=args.machine, replace_with=gone
+                parent=self,
+                depends_on=[args.prepared] if args.prepared is not None else None,
+                deleted_with=args.machine,
+                replace_with=gone,
             ),
         )
         self.placed = None
@@ -84,3 +83,17 @@ class HostRoom(pulumi.ComponentResource):
                 ),
             )
         self.register_outputs({})
+
+
+def environment(args: HostRoomArgs) -> Mapping[str, pulumi.Input[str]]:
+    """What `room.sh` needs whatever it is to do."""
+    return {
+        "QUAYSIDE_ROOM": scripts.ROOM,
+        "QUAYSIDE_THERE": scripts.ROOM_THERE,
+        "QUAYSIDE_HOST": args.host,
+        "QUAYSIDE_OPTIONS": args.connection.options,
+        "QUAYSIDE_DESTINATION": args.connection.destination,
+        "QUAYSIDE_DOWN": "1" if args.down else "0",
+        "QUAYSIDE_STACK": args.stack,
+        "QUAYSIDE_KEEP": " ".join(args.keep),
+    }

@@ -18,8 +18,6 @@ class OpenedHostArgs:
     closing: pulumi.Input[str]
     """Script that takes back what `script` did, and that alone."""
     after: Sequence[pulumi.Resource]
-    down: bool = False
-    """Known to be dead: no call goes there."""
 
 
 class OpenedHost(pulumi.ComponentResource):
@@ -36,7 +34,7 @@ class OpenedHost(pulumi.ComponentResource):
         super().__init__("quayside:docker:OpenedHost", name, None, opts)
         self.resource = command.local.Command(
             f"{name}-open",
-            create="true" if args.down else 'exec sh -c "$QUAYSIDE_PREPARE"',
+            create='exec sh -c "$QUAYSIDE_PREPARE"',
             delete='printf %s "$QUAYSIDE_CLOSING" | sh -c "$QUAYSIDE_PREPARE"',
             stdin=args.host.script,
             triggers=[args.host.script],

@@ -31,6 +31,8 @@ class PreparedHostArgs:
     machine: pulumi.Input[str] | None = None
     """Id of a machine that the program made: a rebuilt one is prepared anew. None: an existing server, which lets in
     the stack's key, or that of the person who runs this the first time."""
+    down: bool = False
+    """Known to be dead: it is not called, and prepared anew once it is back."""
 
 
 class PreparedHost(pulumi.ComponentResource):
@@ -50,7 +52,7 @@ class PreparedHost(pulumi.ComponentResource):
         run = command.local.Command(
             name,
             # Pulumi prints the command of a failed step before its message, so the script is not in it.
-            create='exec sh -c "$QUAYSIDE_PREPARE"',
+            create="true" if args.down else 'exec sh -c "$QUAYSIDE_PREPARE"',
             stdin=args.script,
             interpreter=["/bin/sh", "-c"],
             environment={

@@ -5,19 +5,39 @@
 # QUAYSIDE_OPTIONS      arguments of ssh; QUAYSIDE_DESTINATION: user@address
 # QUAYSIDE_DOWN         1: the host is known to be dead, and is not called
 # QUAYSIDE_STACK        label of the stack's containers
-# QUAYSIDE_KEEP         services that stay as they are
+# QUAYSIDE_KEEP         what stays as it is
+# QUAYSIDE_DATA         services whose volume the host's engine has
 # QUAYSIDE_WANTED       a line a slot: name, bytes, digest
 # QUAYSIDE_THERE        the script that runs on the host
 set -u
-if [ "$QUAYSIDE_DOWN" = 1 ]; then
+before=${PULUMI_COMMAND_STDOUT-}
+had=$(printf '%s\n' "$before" | sed -n 's/^data //p')
+
+refuse() {
+    printf '%s\n' "$@" >&2
+    exit 1
+}
+
+if [ "$QUAYSIDE_DOWN" = 1 ] && [ "$1" = make ]; then
+    [ -n "$before" ] || [ -z "$QUAYSIDE_KEEP" ] ||
+        refuse "$QUAYSIDE_HOST is declared down, and nothing was ever made there, which would take a call to it" \
+            "    leave it out of capacity, and of capacity.down, until it is there"
+    for service in $QUAYSIDE_DATA; do
+        case " $had " in *" $service "*) continue ;; esac
+        # A former version did not say.
+        printf '%s\n' "$before" | grep -q '^data' || continue
+        refuse "$service has no volume on $QUAYSIDE_HOST yet, and $QUAYSIDE_HOST is declared down, so none is made" \
+            "    set services/$service/place to another host; or leave it out of this stack until $QUAYSIDE_HOST is back:" \
+            "    quayside:services: {$service: null}"
+    done
     # All that was placed there is forgotten meanwhile; by this word it is swept away once the host is back.
-    echo down
-    exit 0
+    printf 'down\ndata %s\n' "$QUAYSIDE_DATA"
 fi
+[ "$QUAYSIDE_DOWN" != 1 ] || exit 0
 said=$(
     {
         printf "task='%s'\nstack='%s'\nkeep='%s'\nwanted='%s'\nbefore='%s'\n" \
-            "$1" "$QUAYSIDE_STACK" "$QUAYSIDE_KEEP" "$QUAYSIDE_WANTED" "${PULUMI_COMMAND_STDOUT-}"
+            "$1" "$QUAYSIDE_STACK" "$QUAYSIDE_KEEP" "${QUAYSIDE_WANTED-}" "$before"
         printf '%s\n' "$QUAYSIDE_THERE"
     } | eval "ssh -o ControlMaster=no -o ControlPath=none $QUAYSIDE_OPTIONS \"\$QUAYSIDE_DESTINATION\" sh -s" 2>&1
 )
@@ -32,4 +52,9 @@ if [ "$code" != 0 ]; then
     exit 1
 fi
 [ -z "$said" ] || printf '%s\n' "$said" >&2
-printf 'up\n%s\n' "$QUAYSIDE_WANTED"
+[ "$1" = make ] || exit 0
+# A volume that was taken out of the program may be there yet: it is protected, and that `up` ended there.
+for service in $had; do
+    case " $QUAYSIDE_DATA " in *" $service "*) ;; *) QUAYSIDE_DATA="$QUAYSIDE_DATA $service" ;; esac
+done
+printf 'up\n%s\ndata %s\n' "$QUAYSIDE_WANTED" "$QUAYSIDE_DATA"

@@ -35,9 +35,12 @@ sweep() {
         done
         docker network rm "$network" >/dev/null || return 1
     done
-    for volume in $(docker volume ls --filter "$mine" --filter label=dev.quayside.role=files \
-        --format '{{.Label "dev.quayside.service"}} {{.Name}}' | others); do
-        docker volume rm "$volume" >/dev/null || return 1
+    # Never data: of services that have any, what `files` names, and of the edge of a burst host what it had.
+    for role in files edge; do
+        for volume in $(docker volume ls --filter "$mine" --filter "label=dev.quayside.role=$role" \
+            --format '{{.Label "dev.quayside.service"}} {{.Name}}' | others); do
+            docker volume rm "$volume" >/dev/null || return 1
+        done
     done
 }
 
@@ -47,13 +50,17 @@ esac
 [ "$task" = make ] || exit 0
 
 # What runs and is not known to have been asked for yet: a state was lost, and it will be taken over or replaced.
-running=
-[ -n "$before" ] || running=$(docker ps --filter "label=dev.quayside.stack=$stack" --format '{{.Label "dev.quayside.slot"}}')
+running=$(docker ps --filter "label=dev.quayside.stack=$stack" --format '{{.Label "dev.quayside.slot"}}')
 need=0 news=
 while read -r slot bytes digest; do
     [ -n "$slot" ] || continue
     case $line$before$line in *"$line$slot $bytes $digest$line"*) continue ;; esac
-    case $line$running$line in *"$line$slot$line"*) continue ;; esac
+    case $digest:$before in
+    *: | -:*)
+        # Also what is replaced stop-first, and was left out by an `up` that could not delete it.
+        case $line$running$line in *"$line$slot$line"*) continue ;; esac
+        ;;
+    esac
     if [ "$digest" = - ]; then
         case $line$before in *"$line$slot "*) continue ;; esac
     fi

@@ -44,6 +44,7 @@ class StatefulService(pulumi.ComponentResource):
     ids: Mapping[str, pulumi.Output[str]]
     """Slot → container id: what tells a replaced container from its predecessor, whose name it has."""
     resources: Sequence[pulumi.Resource]
+    volume: pulumi.Resource
 
     def __init__(self, name: str, args: StatefulServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("quayside:docker:StatefulService", name, None, opts)
@@ -93,4 +94,5 @@ class StatefulService(pulumi.ComponentResource):
         self.containers = {slot: container.name for slot, container in containers.items()}
         self.ids = {slot: container.id for slot, container in containers.items()}
         self.resources = tuple(containers.values())
+        self.volume = volume
         self.register_outputs({"containers": self.containers})

@@ -28,6 +28,10 @@ class DataVolumeArgs:
     """GB, 10–10240; it can be raised later, and never lowered."""
     prepared: pulumi.Resource
     """What prepares the host: the volume is mounted after it."""
+    mounted: bool = True
+    """False on a host that is down: the volume stays attached, and no call goes there."""
+    goes_with: pulumi.Resource | None = None
+    """What mounted it is deleted with this."""
     labels: Mapping[str, str]
 
 
@@ -46,8 +50,8 @@ class DataVolume(pulumi.ComponentResource):
 
     device: str
     """Folder on the host for Docker's `local` driver (`type: none, o: bind`)."""
-    resource: pulumi.Resource
-    """Whatever uses the folder depends on it: before, the folder is not there."""
+    resource: pulumi.Resource | None = None
+    """Whatever uses the folder depends on it: before, the folder is not there. None where it is not mounted."""
 
     def __init__(self, name: str, args: DataVolumeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("quayside:hetzner:DataVolume", name, None, opts)
@@ -65,7 +69,13 @@ class DataVolume(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, protect=True, ignore_changes=["format", "automount"]),
         )
         folder = mount_point(name)
-        mount = command.local.Command(
+        self.device = f"{folder}/data"
+        if args.mounted:
+            self.resource = self._mount(name, folder, volume, args)
+        self.register_outputs({"device": self.device})
+
+    def _mount(self, name: str, folder: str, volume: hcloud.Volume, args: DataVolumeArgs) -> pulumi.Resource:
+        return command.local.Command(
             name,
             # Pulumi prints the command of a failed step before its message, so the script is not in it.
             create='eval "ssh $QUAYSIDE_OPTIONS \\"\\$QUAYSIDE_DESTINATION\\" \\"\\$QUAYSIDE_RUN\\""',
@@ -85,11 +95,8 @@ class DataVolume(pulumi.ComponentResource):
                 "QUAYSIDE_MACHINE": args.server_id,
                 "QUAYSIDE_SIZE": str(args.size),
             },
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.prepared, volume]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.prepared, volume], deleted_with=args.goes_with),
         )
-        self.device = f"{folder}/data"
-        self.resource = mount
-        self.register_outputs({"device": self.device})
 
 
 def mount_point(name: str) -> str:

@@ -48,7 +48,7 @@ class Host:
     """Gets nothing new and loses what it has; of a created host, all but what has its data there."""
     down: bool = False
     """Known to be dead: its edge and its data stay in the program, what was placed there does not, and no call goes
-    there."""
+    there. Of a burst host nothing stays: it may never have come up."""
     generation: int = 0
     """A host that is made is rebuilt when this rises."""
     type: str | None = None

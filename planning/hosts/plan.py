@@ -38,7 +38,7 @@ class HostPlan:
     """Services that run here, in the order of creation, each with its slots here alone.
 
     One with a volume and without replicas is among them on the host that has its data. On a host that is down, they
-    are those with data there, which stay in the program.
+    are those with data there, without their slots: their data alone stays in the program.
     """
     edge_subnet: Subnet
     entry: bool
@@ -150,16 +150,14 @@ def _slots(service: ServicePlan, names: Iterable[str], placement: Placement) -> 
 
 def _part(service: ServicePlan, host: Host, fleet: Fleet, placement: Placement) -> ServicePlan | None:
     """A service as far as it runs on a host, or has data there."""
+    holds = service.stateful and host.name in fleet.named(service.settings.place)
     if host.down:
-        left = placement.stranded.get(host.name, ())
-        names = [slot.name for slot in service.slots if slot.name in left]
-    else:
-        names = placement.services.get(service.name, {}).get(host.name, ())
-    slots = _slots(service, names, placement)
+        # Files are named by their content: new ones would be made there.
+        return replace(service, slots=[], files={}) if holds else None
+    slots = _slots(service, placement.services.get(service.name, {}).get(host.name, ()), placement)
     if slots:
         return replace(service, slots=slots)
-    holds = service.stateful and not service.slots and host.name in fleet.named(service.settings.place)
-    return replace(service, slots=[]) if holds else None
+    return replace(service, slots=[]) if holds and not service.slots else None
 
 
 def _passages(hosts: Mapping[str, HostPlan], placement: Placement) -> Iterable[Passage]:

@@ -6,29 +6,43 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 
+from planning.hosts.door import DOOR_MEMORY, has_door
+from planning.hosts.model import Host
 from planning.names import EDGE
 from planning.plan import ServicePlan, Slot
+from planning.registry import NAME as REGISTRY
+from planning.registry import RegistryPlan
 
 STAYS = "-"
 """In place of a digest: replaced stop-first, so a release of it takes no more memory than there is in use."""
 _NOT_OF_A_CONTAINER = {"replicas", "canary"}
 
 
-def room(services: Iterable[ServicePlan]) -> Sequence[str]:
-    """A line a slot: its name, bytes of memory, and what changes whenever its container is made anew.
+def room(services: Iterable[ServicePlan], registry: RegistryPlan | None = None) -> Sequence[str]:
+    """A line a container: its slot, bytes of memory, and what changes whenever it is made anew.
 
     Secrets are left out, since the lines are shown in a preview: a release that changes a secret alone is not measured.
     """
-    return sorted(
-        f"{slot.name} {service.settings.memory} {STAYS if service.stateful else _digest(service, slot)}"
-        for service in services
-        for slot in service.slots
-    )
+    found: list[str] = []
+    for service in services:
+        for slot in service.slots:
+            digest = STAYS if service.stateful else _digest(service, slot)
+            found.append(f"{slot.name} {service.settings.memory} {digest}")
+        if service.slots and has_door(service.settings):
+            found.append(f"{service.name}-door {DOOR_MEMORY} {STAYS}")
+    if registry is not None:
+        found.append(f"{REGISTRY} {registry.memory} {STAYS}")
+    return sorted(found)
 
 
-def staying(services: Iterable[ServicePlan]) -> Sequence[str]:
-    """What is not swept from a host that is back: its edge, and what has its data there."""
-    return [EDGE, *sorted(service.name for service in services if service.stateful)]
+def staying(host: Host) -> Sequence[str]:
+    """What is not swept from a host that is back: its edge. A burst host is forgotten as a whole, and made anew."""
+    return [] if host.burst else [EDGE]
+
+
+def data(host: Host, services: Iterable[ServicePlan]) -> Sequence[str]:
+    """Services whose volume the host's own engine has: these alone cannot be forgotten, for they are protected."""
+    return sorted(service.name for service in services if service.stateful) if host.kind == "existing" else []
 
 
 def _digest(service: ServicePlan, slot: Slot) -> str:

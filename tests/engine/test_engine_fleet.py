@@ -6,12 +6,14 @@ their file system with this machine.
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -203,6 +205,23 @@ def test_a_move_lets_nobody_down(life: Life) -> None:
     life.changes_nothing()
 
 
+def test_taking_out_what_has_data_stops_the_up_and_putting_it_back_settles(life: Life) -> None:
+    """Its volume is protected: with that error it stays, and what else there was of the service is made anew."""
+    before, services = life.on("host3"), copy.deepcopy(life.project.services)
+    del life.project.services["session"]
+    life.project.services["api"]["uses"] = []
+    said = life.up(fails=True)
+    assert "protected" in said
+    assert "session" in said
+    gone = {name for kind, name in life.pulumi.steps() if kind == "deleted"}
+    assert gone <= {"host3-session-1", "host3-session", "host3-api-1"}
+    life.project.services = services
+    life.up()
+    life.serves("2")
+    assert life.on("host3")["volumes"] == before["volumes"]
+    life.changes_nothing()
+
+
 def test_a_dead_host_fails_the_up_which_names_it_and_deletes_nothing(life: Life) -> None:
     before = {name: life.on(name) for name in NAMES[1:]}
     life.fleet["host1"].kill()
@@ -214,15 +233,23 @@ def test_a_dead_host_fails_the_up_which_names_it_and_deletes_nothing(life: Life)
     life.serves("2", "host2", "host3")
 
 
-def calls_host1(name: str) -> bool:
-    """The room of a host that is down says so, and calls nobody."""
-    return name.startswith("host1-") and name != "host1-room"
+def rounds(steps: Sequence[Step]) -> list[str]:
+    """The rounds of a release, as they follow each other on all hosts."""
+    found = (name.rpartition("-")[2] for _, name in steps)
+    return [one for one, _ in groupby(one for one in found if one in {"accept", "route", "forget"})]
+
+
+def calls(host: str, life: Life) -> list[Step]:
+    """What was done there. Two Commands of a host that is down are told so, and call nobody."""
+    quiet = {f"{host}-{step}" for step in ("room", "leave")}
+    done = [step for step in life.pulumi.steps() if step[0] in ("created", "run")]
+    return [step for step in done if step[1].startswith(f"{host}-") and step[1] not in quiet]
 
 
 def test_declared_down_no_call_goes_to_it_and_its_replicas_are_elsewhere(life: Life) -> None:
     life.project.capacity = {"down": ["host1"]}
     life.up()  # a call would fail
-    assert not [step for step in life.pulumi.steps() if step[0] in ("created", "run") and calls_host1(step[1])]
+    assert calls("host1", life) == []
     life.serves("3", "host2", "host3")
     life.changes_nothing()
     # What asks every host is told to leave this one out.
@@ -234,7 +261,7 @@ def test_what_changed_meanwhile_is_replaced_once_the_host_is_back(life: Life) ->
     life.version("4")
     life.project.edge = {"memory": "300MiB"}  # of every edge: a new container of the same name
     life.up()
-    assert not [step for step in life.pulumi.steps() if step[0] in ("created", "run") and calls_host1(step[1])]
+    assert calls("host1", life) == []
     life.fleet["host1"].restart()
     life.project.capacity = {}
     life.up()
@@ -246,6 +273,38 @@ def test_what_changed_meanwhile_is_replaced_once_the_host_is_back(life: Life) ->
         assert len(slots) == len(set(slots)), slots
 
 
+def test_data_on_a_dead_host_waits_for_it_whatever_changes_of_its_service(life: Life) -> None:
+    """What is new there is refused, before anything calls the host."""
+    life.fleet["host3"].docker("exec", "shop-t-session", "redis-cli", "set", "kept", "yes")
+    life.fleet["host3"].docker("exec", "shop-t-session", "redis-cli", "save")
+    life.fleet["host3"].kill()
+    life.project.capacity = {"down": ["host3"]}
+    services = life.project.services
+    services["api"]["place"] = "host2"
+    services["session"] |= {"files": {"/etc/note": {"content": "5"}}, "env": {"A": "5"}}
+    services["vault"] = {**services["session"], "port": 6380}
+    said = life.up(fails=True)
+    assert "vault has no volume on host3 yet, and host3 is declared down" in said
+    assert calls("host3", life) == []
+    del services["vault"]
+    life.version("5")
+    life.up()
+    assert calls("host3", life) == []
+    life.serves("5", "host1", "host2")
+    services["session"]["replicas"] = 0
+    life.up()
+    services["session"]["replicas"] = 1
+    life.changes_nothing()
+    life.fleet["host3"].restart()
+    life.project.capacity = {}
+    life.up()
+    life.serves("5")
+    assert life.fleet["host3"].docker("exec", "shop-t-session", "redis-cli", "get", "kept") == "yes"
+    assert life.fleet["host3"].docker("exec", "shop-t-session", "cat", "/etc/note") == "5"
+    life.changes_nothing()
+    life.pulumi.refresh("--expect-no-changes")
+
+
 def test_a_dead_host_leaves_the_config_without_a_call(life: Life) -> None:
     life.fleet["host1"].kill()
     life.project.capacity = {"down": ["host1"]}
@@ -253,7 +312,7 @@ def test_a_dead_host_leaves_the_config_without_a_call(life: Life) -> None:
     life.project.capacity, life.project.names = {}, ["host2", "host3"]
     life.up()
     assert ("deleted", "host1-edge") in life.pulumi.steps()
-    life.serves("4", "host2", "host3")
+    life.serves("5", "host2", "host3")
     life.changes_nothing()
 
 
@@ -262,7 +321,7 @@ def test_a_host_that_lives_leaves_the_config_with_nothing_left_there(life: Life)
     life.project.names = ["host3"]
     life.up()
     assert life.on("host2") == {"containers": set(), "networks": set(), "volumes": set()}
-    life.serves("4", "host3")
+    life.serves("5", "host3")
 
 
 def test_destroy_leaves_nothing_but_the_data(life: Life) -> None:
@@ -299,7 +358,9 @@ def test_the_rehearsal_takes_the_same_steps_in_the_same_order(
             other.services[name]["env"] = {"VERSION": "2"}
         assert phases(steps()) == phases(life.told["release"])
         other.services["api"]["place"] = "host3"
-        assert phases(steps()) == phases(life.told["move"])
+        moved = steps()
+        assert sorted(moved) == sorted(life.told["move"])
+        assert rounds(moved) == rounds(life.told["move"]) == ["accept", "route", "forget"]
     finally:
         rehearsal.destroy(STACK, tmp_path, volumes=True, progress=lambda _event: None)
     for each in life.fleet:

@@ -170,7 +170,7 @@ def test_exactly_what_the_plan_names_is_made(fleet: Any) -> None:
     assert count["pulumi:providers:docker"] == 4
     # Four edges; three of web, two of api, db, disk, worker.
     assert count[CONTAINER] == 4 + 8
-    steps = {f"{host}-{step}" for host in HOSTS for step in ("room", "placed", *STEPS)}
+    steps = {f"{host}-{step}" for host in HOSTS for step in ("room", "placed", "leave", *STEPS)}
     rebuilds = {f"{host}-rebuild" for host in HOSTS if host != "box"}
     assert set(made.of(COMMAND)) == {*HOSTS, *steps, *rebuilds, "generations", "disk"}
 
@@ -186,7 +186,10 @@ def test_every_docker_resource_has_the_provider_of_its_host_and_goes_with_a_serv
         # The volume of a stateful service alone leaves out its host.
         assert found["name"].startswith(f"{host}-") or found["name"] in {"db", "disk"}
         anchor = made.of(COMMAND)[f"{host}-placed"]
-        stays = any(part in found["urn"] for part in (":Edge$", ":StatefulService$", "::host1-disk", "::box-db"))
+        if found["protect"]:
+            assert (found["name"], found["deletedWith"]) == ("db", "")
+            continue
+        stays = ":Edge$" in found["urn"]
         assert (found["deletedWith"] or None) == (servers.get(host) if stays else anchor["urn"]), found["name"]
         # And what it goes with goes with the server.
         assert (anchor["deletedWith"] or None) == servers.get(host)
@@ -199,8 +202,25 @@ def test_a_host_is_reached_with_its_key_pinned_and_after_it_was_prepared(fleet: 
         assert found["inputs"]["host"] == f"ssh://root@{made.hosts()[host]['address']}:22"
         assert "StrictHostKeyChecking=yes" in str(found["inputs"]["sshOpts"])
         assert made.of(COMMAND)[host]["urn"] in found["dependencies"]
-        # Who keeps a protected volume when all else is destroyed keeps both: containers are then deleted one by one.
-        assert {made.of(COMMAND)[f"{host}-{one}"]["urn"] for one in ("room", "placed")} <= {*found["dependencies"]}
+        assert made.of(COMMAND)[f"{host}-room"]["urn"] in found["dependencies"]
+
+
+def test_a_host_that_leaves_is_emptied_before_its_data_and_its_edge_go(fleet: Any) -> None:
+    """What is deleted goes before what it waited for. `destroy --exclude-protected` keeps the room, and not the anchor:
+    so containers are forgotten, and taken away by this."""
+    made = fleet()
+    for host in HOSTS:
+        leave = made.of(COMMAND)[f"{host}-leave"]
+        before = {made.of(COMMAND)[f"{host}-{step}"]["urn"] for step in ("room", "forget")}
+        before |= {
+            made.of(CONTAINER)[f"{host}-edge"]["urn"],
+            *({made.of(VOLUME)["db"]["urn"]} if host == "box" else ()),
+        }
+        assert before <= set(leave["dependencies"])
+        assert leave["inputs"]["create"] == "true"
+        assert leave["inputs"]["delete"].endswith("room away")
+        provider = made.of("pulumi:providers:docker")[host]
+        assert made.of(COMMAND)[f"{host}-placed"]["urn"] not in provider["dependencies"]
 
 
 def test_replicas_are_where_the_placement_says(fleet: Any) -> None:
@@ -385,7 +405,7 @@ def test_a_host_that_is_down_is_left_alone_whatever_else_changes(fleet: Any) -> 
         assert any(found["type"] == CONTAINER for found in on_it)
         assert {found["deletedWith"] for found in on_it} == {placed}
         steps = {f"host2-{step}" for step in STEPS}
-        asked = [*after.on("host2"), *(f for name, f in after.of(COMMAND).items() if name in {"host2", *steps})]
+        asked = [*after.on("host2"), *(f for name, f in after.of(COMMAND).items() if name in steps)]
         assert len(asked) > 5
         for found in asked:
             assert found["ignoreChanges"] == ["*"], found["name"]
@@ -396,7 +416,7 @@ def test_a_host_that_is_down_is_left_alone_whatever_else_changes(fleet: Any) -> 
         dead = {found["urn"] for found in asked}
         for found in after.by_urn.values():
             others = found["urn"] not in dead and found["custom"] and found["type"] != "pulumi:providers:docker"
-            tied = dead & set(found["dependencies"]) if found["name"] != "host2-room" else set[str]()
+            tied = dead & set(found["dependencies"]) if found["name"] != "host2-leave" else set[str]()
             assert not (others and tied), found["name"]
 
 
@@ -411,16 +431,122 @@ def test_a_service_whose_data_is_on_a_host_that_is_down_is_unavailable_and_the_r
     assert f"{service}-1" in before.replicas()
     assert f"{service}-1" not in after.replicas()
     assert sorted({*after.replicas(), f"{service}-1"}) == sorted(before.replicas())
-    # All of it stays as it is, the data above all.
-    for kind, name in ((VOLUME, service), (CONTAINER, f"{host}-{service}-1")):
-        kept = after.of(kind)[name]
-        assert kept["urn"] == before.of(kind)[name]["urn"]
+    # The data stays as it is, and nothing else of it.
+    kept = after.of(VOLUME if service == "db" else "hcloud:index/volume:Volume")[service]
+    if service == "db":
+        assert kept["urn"] == before.of(VOLUME)["db"]["urn"]
         assert kept["ignoreChanges"] == ["*"]
         assert kept["deletedWith"]
-    if service == "disk":
-        assert after.of(COMMAND)["disk"]["ignoreChanges"] == ["*"]
-        assert after.of("hcloud:index/volume:Volume")["disk"]["protect"]
+    else:
+        assert _same(before.of("hcloud:index/volume:Volume")["disk"], kept)
+        assert kept["protect"]
+        assert "disk" not in after.of(COMMAND)
+    assert f"{host}-{service}-1" not in after.of(CONTAINER)
     assert any(f"{service} is UNAVAILABLE" in str(message) for message in after.report.notes)
+
+
+def _calls(host: str, before: Fleet, after: Fleet) -> set[str]:
+    """What an engine would do on a host, by its provider or a Command, going by what the states say."""
+
+    def there(made: Fleet) -> dict[str, Found]:
+        found = {one["urn"]: one for one in made.on(host)}
+        # A Command that reaches the host has its address among its inputs.
+        address = f"root@{made.hosts()[host]['address']}" if host in made.hosts() else "-"
+        return found | {
+            one["urn"]: one
+            for one in made.of(COMMAND).values()
+            if one["inputs"].get("environment", {}).get("QUAYSIDE_DESTINATION") == address
+        }
+
+    old, new = there(before), there(after)
+    called = set[str]()
+    for urn, one in new.items():
+        told = one["inputs"].get("environment", {}).get("QUAYSIDE_DOWN") == "1"
+        if one["type"] == COMMAND and (one["inputs"]["create"] == "true" or told):
+            continue
+        if urn not in old:
+            called.add(f"make {one['name']}")
+        elif one["ignoreChanges"] != ["*"] and not _same(old[urn], one):
+            called.add(f"change {one['name']}")
+    for urn, one in old.items():
+        asks = one["type"] != COMMAND or "delete" in one["inputs"]
+        if urn not in new and asks and (one["deletedWith"] or urn) in {urn, *after.by_urn}:
+            called.add(f"{'refuse to ' if one['protect'] else ''}delete {one['name']}")
+    return called
+
+
+FILES = {"/etc/x/a.conf": {"content": "two"}}
+
+
+def _all_else(services: Any, config: Any) -> None:
+    """Of every service that has data, too."""
+    for service in services.values():
+        service.update(env={"A": "2"}, files=FILES, image=f"other{DIGEST}")
+    services["db"]["ports"] = []
+    services["disk"]["replicas"] = 0
+    services["worker"]["ports"] = [{"port": 9000, "sources": [OFFICE]}]
+    services["vault"] = {"image": f"redis{DIGEST}", "port": 7000, "protocol": "tcp", "volume": "/d", "place": "host1"}
+    config["edge"] = {"memory": "300MiB"}
+
+
+def _more_droplets(_services: Any, config: Any) -> None:
+    config["burst"]["droplets"] = 2
+
+
+def _removed(services: Any, _config: Any) -> None:
+    del services["disk"], services["worker"]
+
+
+@pytest.mark.parametrize("host", ["host1", "host2", "box"])
+@pytest.mark.parametrize("change", [_all_else, _more_droplets, _removed])
+def test_no_call_goes_to_a_host_that_is_down_whatever_changes_with_it_or_later(
+    fleet: Any, host: str, change: Change
+) -> None:
+    def down(_services: Any, config: Any) -> None:
+        config["capacity"]["down"] = [host]
+
+    def both(services: Any, config: Any) -> None:
+        down(services, config)
+        change(services, config)
+
+    up, changed = fleet(), fleet(change)
+    still, moved = fleet(down), fleet(both)
+    for before, after in ((up, still), (up, moved), (still, moved), (moved, still), (changed, moved), (changed, still)):
+        assert _calls(host, before, after) == set()
+    # By the same measure, it is called when it is there.
+    assert _calls(host, moved, changed)
+
+
+@pytest.mark.parametrize("change", [_more_droplets, _all_else])
+def test_a_service_with_a_volume_that_goes_while_its_host_is_down_is_forgotten(fleet: Any, change: Change) -> None:
+    """On a server that was there its volume is forgotten with it, unless with the very `up` that declares it down."""
+
+    def gone(services: Any, config: Any) -> None:
+        change(services, config)
+        del services["db"]
+        for name in ("web", "api", "worker"):
+            services[name]["uses"] = [one for one in services[name].get("uses", []) if one != "db"]
+        services["web"].pop("after", None)
+        config["capacity"]["down"] = ["box"]
+
+    def down(_services: Any, config: Any) -> None:
+        config["capacity"]["down"] = ["box"]
+
+    up, still, left = fleet(), fleet(down), fleet(gone)
+    assert _calls("box", still, left) == set()
+    assert _calls("box", up, left) == {"refuse to delete db"}
+
+
+def test_a_new_volume_on_a_host_that_is_down_comes_after_what_refuses_it(fleet: Any) -> None:
+    def new(services: Any, config: Any) -> None:
+        services["vault"] = {"image": f"r{DIGEST}", "port": 7000, "protocol": "tcp", "volume": "/d", "place": "box"}
+        config["capacity"]["down"] = ["box"]
+
+    made = fleet(new)
+    room = made.of(COMMAND)["box-room"]
+    assert room["inputs"]["environment"]["QUAYSIDE_DATA"] == "db vault"
+    assert room["urn"] in made.of("pulumi:providers:docker")["box"]["dependencies"]
+    assert _calls("box", fleet(), made) == {"make vault"}
 
 
 def test_no_other_container_waits_for_another_host_or_moves_when_one_is_down(fleet: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,18 @@ def main() -> None:
     hosts = [mesh.host(name, down=one.get("down", False)) for name, one in given["hosts"].items()]
     where = {slot: (at[0], at[1]) for slot, at in given["where"].items()}
     stranded = {host: tuple(slots) for host, slots in given.get("stranded", {}).items()}
-    planned = plan_hosts(mesh.stack(given["services"]), {}, mesh.fleet(*hosts), mesh.placed(where, stranded=stranded))
+    stack = mesh.stack(given["services"])
+    planned = plan_hosts(stack, {}, mesh.fleet(*hosts), mesh.placed(where, stranded=stranded))
+    # A host that is down keeps all it had: nothing here could make that anew.
+    had = {slot: (slot.partition("-")[0], host) for host, slots in stranded.items() for slot in slots}
+    left = plan_hosts(stack, {}, mesh.fleet(*(mesh.host(name) for name in given["hosts"])), mesh.placed(had))
+    planned = replace(
+        planned,
+        hosts={
+            **planned.hosts,
+            **{name: replace(left.hosts[name], host=one.host) for name, one in planned.hosts.items() if one.host.down},
+        },
+    )
     known = MeshCertificates(
         "mesh",
         MeshCertificatesArgs(

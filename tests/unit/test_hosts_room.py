@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.docker.scripts import ROOM_THERE
-from planning.hosts.room import STAYS, room, staying
+import pytest
+
+from components.docker.scripts import ROOM, ROOM_THERE
+from planning.hosts.room import STAYS, data, room, staying
 from planning.plan import decide
-from tests.mesh import stack
+from planning.registry import RegistryPlan
+from planning.subnets import Subnet
+from tests.mesh import host, stack
 
 MIB = 1024**2
 SHOP: dict[str, Any] = {
@@ -45,8 +50,111 @@ def test_what_makes_a_container_anew_changes_its_line_and_what_does_not_does_not
     assert {slot: line for slot, line in lines(replicas=3).items() if slot in before} == before
 
 
-def test_the_edge_and_what_has_data_stay() -> None:
-    assert staying(decide(stack(SHOP), {}).services.values()) == ["edge", "session"]
+def test_the_edge_stays_and_what_has_data_in_its_engine_is_remembered() -> None:
+    services = decide(stack(SHOP), {}).services.values()
+    assert (staying(host("a")), data(host("a"), services)) == (["edge"], ["session"])
+    assert (staying(host("a", kind="created")), data(host("a", kind="created"), services)) == (["edge"], [])
+    assert staying(host("a", burst=True)) == []
+
+
+def test_the_door_of_ports_and_the_hosts_registry_take_memory_too() -> None:
+    ports = [{"port": 25, "sources": ("0.0.0.0/0",)}]
+    registry = RegistryPlan(
+        image="registry:3",
+        memory=128 * MIB,
+        bucket="b",
+        subnet=Subnet("10.1.0.0/26"),
+        config="",
+        access_key="a",
+        secret_key="s",
+    )
+    web = {**SHOP["web"], "ports": ports, "replicas": 1, "uses": ()}
+    found = room(decide(stack({"web": web}), {}).services.values(), registry)
+    assert [line.split()[:2] for line in found if not line.startswith("web-1 ")] == [
+        ["registry", str(128 * MIB)],
+        ["web-door", str(64 * MIB)],
+    ]
+    data_has_none = {**SHOP["session"], "ports": ports}
+    assert len(room(decide(stack({"session": data_has_none}), {}).services.values())) == 1
+
+
+# --- the script that is run here -------------------------------------------------------------------------------------
+
+
+class Here:
+    """`room.sh` with an ssh that runs what it is given here, and writes down that it was called."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.said = root, ""
+        (root / "ssh").write_text(f"#!/bin/sh\necho called >>{root}/calls\ncat >/dev/null\n")
+        (root / "ssh").chmod(0o755)
+
+    def leave(self, *, down: bool = False) -> tuple[int, str, int]:
+        """With no more than `HostLeave` gives it."""
+        return self._run("away", {}, down=down, keep="edge")
+
+    def make(self, *data: str, down: bool = False, keep: str = "edge") -> tuple[int, str, int]:
+        """Its code, what it complains of, and how often the host was called."""
+        wanted = {"PULUMI_COMMAND_STDOUT": self.said, "QUAYSIDE_DATA": " ".join(data), "QUAYSIDE_WANTED": "web-1 1 a"}
+        return self._run("make", wanted, down=down, keep=keep)
+
+    def _run(self, task: str, more: Mapping[str, str], *, down: bool, keep: str) -> tuple[int, str, int]:
+        (self.root / "calls").write_text("")
+        done = subprocess.run(
+            ["sh", "-c", ROOM, "room", task],
+            env={
+                "PATH": f"{self.root}:{os.environ['PATH']}",
+                "QUAYSIDE_THERE": "",
+                "QUAYSIDE_HOST": "box",
+                "QUAYSIDE_OPTIONS": "",
+                "QUAYSIDE_DESTINATION": "root@box",
+                "QUAYSIDE_DOWN": "1" if down else "0",
+                "QUAYSIDE_STACK": "shop",
+                "QUAYSIDE_KEEP": keep,
+                **more,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode == 0 and task == "make":
+            self.said = done.stdout
+        return done.returncode, done.stderr, len((self.root / "calls").read_text().split())
+
+
+def test_a_volume_that_is_new_on_a_host_that_is_down_is_refused_and_nothing_calls_it(tmp_path: Path) -> None:
+    here = Here(tmp_path)
+    assert here.make("db") == (0, "", 1)
+    for _ in range(2):  # a run that fails leaves what was known
+        code, said, calls = here.make("cache", "db", down=True)
+        assert (code, calls) == (1, 0)
+        assert said == (
+            "cache has no volume on box yet, and box is declared down, so none is made\n"
+            "    set services/cache/place to another host; or leave it out of this stack until box is back:\n"
+            "    quayside:services: {cache: null}\n"
+        )
+    assert here.make("db", down=True) == (0, "", 0)
+    assert here.make("cache", "db", down=True)[::2] == (1, 0)
+    assert here.make("db", down=True) == (0, "", 0)
+    assert here.make("cache", "db") == (0, "", 1)
+    assert here.make("cache", "db", down=True) == (0, "", 0)
+    # What was forgotten while the host was down is not known any more, though its data is there.
+    assert here.make("cache", down=True) == (0, "", 0)
+    assert here.make("cache", "db", down=True)[::2] == (1, 0)
+
+
+def test_a_volume_that_left_the_program_is_known_since_it_is_protected(tmp_path: Path) -> None:
+    """The `up` that was to remove it ended there; taken back with the host dead, nothing is new."""
+    here = Here(tmp_path)
+    assert here.make("db") == here.make() == (0, "", 1)
+    assert here.make("db", down=True) == (0, "", 0)
+
+
+def test_a_host_that_was_never_there_cannot_be_down_but_for_one_of_a_burst(tmp_path: Path) -> None:
+    code, said, calls = Here(tmp_path).make(down=True)
+    assert (code, calls) == (1, 0)
+    assert "nothing was ever made there" in said
+    assert Here(tmp_path).make(down=True, keep="") == (0, "", 0)
 
 
 DOCKER = """\
@@ -86,3 +194,37 @@ def test_what_is_swept_is_no_name_that_the_edge_would_ask_for(tmp_path: Path) ->
         "    server anyway:web-1 127.0.0.1:8000 weight 1 no-check backup\n    server a host1-web-1-5ad90:8000\n"
     )
     assert (tmp_path / "said").read_text() == "docker stop 1\ndocker rm -f -v 1\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "new"),
+    [
+        ("up\nweb-1 1 a\ndata db", ["web-1"]),  # an `up` that took db out ended with its data still there
+        ("up\ndb-1 1 -\nweb-1 1 a\ndata db", ["web-1"]),
+        ("", []),  # a state was lost
+        ("down\ndata db", ["db-1", "web-1"]),  # all of it was swept
+    ],
+)
+def test_what_is_replaced_stop_first_and_runs_is_not_new(tmp_path: Path, before: str, new: list[str]) -> None:
+    running = ["web-1", "db-1"] if not before.startswith("down") else []
+    (tmp_path / "docker").write_text(
+        '#!/bin/sh\ncase "$*" in "ps --filter "*) printf "%s\\n" ' + " ".join(running or ['""']) + " ;; esac\n"
+    )
+    (tmp_path / "docker").chmod(0o755)
+    settings = f"task=make\nstack=shop\nkeep=edge\nwanted='db-1 {1 << 60} -\nweb-1 {1 << 60} b'\nbefore='{before}'\n"
+    done = subprocess.run(
+        ["sh"],
+        input=settings + ROOM_THERE,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == (1 if new else 0), done.stderr
+    if new:
+        assert done.stdout.splitlines()[0].endswith(f"needs {len(new) << 40} MiB: {' '.join(new)}")
+
+
+def test_a_host_that_leaves_is_called_unless_it_is_down(tmp_path: Path) -> None:
+    assert Here(tmp_path).leave() == (0, "", 1)
+    assert Here(tmp_path).leave(down=True) == (0, "", 0)

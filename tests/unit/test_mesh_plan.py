@@ -88,12 +88,14 @@ def test_behind_a_balancer_the_created_hosts_are_the_entries() -> None:
 def test_a_host_that_is_down_keeps_what_has_its_data_there_and_nobody_sends_there() -> None:
     hosts = fleet(host("a"), host("b"), host("d", down=True), host("e", burst=True, down=True))
     where = {slot: at for slot, at in WHERE.items() if slot not in {"web_1_c", "session-1"}}
-    found = planned(SHOP, hosts, placed(where, stranded={"d": ("session-1",)}))
+    services = {**SHOP, "session": {**SHOP["session"], "place": "d"}}
+    found = planned(services, hosts, placed(where, stranded={"d": ("session-1",)}))
     slots = {
         name: sorted(slot.name for service in found.hosts[name].services.values() for slot in service.slots)
         for name in "abde"
     }
-    assert slots == {"a": ["web-1"], "b": ["cart-1", "web-2"], "d": ["session-1"], "e": []}
+    assert slots == {"a": ["web-1"], "b": ["cart-1", "web-2"], "d": [], "e": []}
+    assert list(found.hosts["d"].services) == ["session"]
     assert not {"d", "e"} & {end for one in found.passages for end in (one.sender, one.receiver)}
     assert [slot.name for slot in found.slots("session", "d")] == []
 
