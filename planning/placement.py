@@ -9,8 +9,7 @@ from typing import Literal
 from planning.subnets import MAX_CONTAINERS
 from settings.problems import Problem
 from settings.service import Autoscale, Service
-
-MIB = 1024**2
+from settings.units import mib
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,19 +61,15 @@ def fit(
     ]
     if available is not None and result.needed > available:
         largest = max(totals, key=lambda name: (totals[name], name), default="")
-        smaller = f"lower services/{largest}/memory ({_mib(totals[largest])} in all), or " if largest else ""
+        smaller = f"lower services/{largest}/memory ({mib(totals[largest])} in all), or " if largest else ""
         problems.append(
             Problem(
                 "quayside:memory",
-                f"the services need {_mib(result.needed)}: {_mib(result.steady)} to run and {_mib(extra)} "
-                f"for a release (surge: {surge}); the host has {_mib(available)}",
+                f"the services need {mib(result.needed)}: {mib(result.steady)} to run and {mib(extra)} "
+                f"for a release (surge: {surge}); the host has {mib(available)}",
                 f"{smaller}set quayside:surge to largest"
                 if smaller
                 else "raise quayside:memory, or lower quayside:edge/memory",
             )
         )
     return result, problems
-
-
-def _mib(amount: int) -> str:
-    return f"{-(-amount // MIB)}MiB"

@@ -45,8 +45,7 @@ from platforms.machines import Machine, later, mesh_rules, rules_of, script
 from settings.load import Loaded
 from settings.problems import Problem
 from settings.stack import Stack
-
-_MIB = 1024**2
+from settings.units import MIB
 
 
 class DockerHost(pulumi.ComponentResource):
@@ -314,7 +313,7 @@ class Fleet(pulumi.ComponentResource):
                 labels=naming.labels(EDGE, EDGE),
                 http=stack.edge.http if here.entry else None,
                 address=stack.edge.address,
-                memory=stack.edge.memory // _MIB,
+                memory=stack.edge.memory // MIB,
                 https=stack.edge.https if here.entry and edge_tls(stack) else None,
                 # Also on the only host, whose edge would be replaced when a second one joins it.
                 mesh=True,

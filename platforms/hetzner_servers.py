@@ -27,9 +27,9 @@ from planning.names import Naming
 from platforms.machines import Machine, cloud_config, rules_of
 from settings.capacity import HostCapacity
 from settings.stack import Stack
+from settings.units import GIB
 
 IMAGE = "debian-12"
-_GIB = 1024**3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +159,7 @@ def data_volume(
         DataVolumeArgs(
             server_id=machine.id or "",
             connection=machine.connection,
-            size=max(10, -(-size // _GIB)) if size is not None else 10,
+            size=max(10, -(-size // GIB)) if size is not None else 10,
             prepared=prepared,
             mounted=anchor is not None,
             goes_with=anchor,

@@ -15,8 +15,7 @@ from planning import Plan, plan
 from planning.edge import EdgeConfig, render
 from planning.names import EDGE
 from settings.load import Loaded
-
-_MIB = 1024**2
+from settings.units import MIB
 
 
 class Local(pulumi.ComponentResource):
@@ -35,7 +34,7 @@ class Local(pulumi.ComponentResource):
                 labels=naming.labels(EDGE, EDGE),
                 http=settings.http,
                 address=settings.address,
-                memory=settings.memory // _MIB,
+                memory=settings.memory // MIB,
             ),
             child,
         )

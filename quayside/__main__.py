@@ -15,7 +15,6 @@ from rich.console import Console
 
 from quayside import (
     aws,
-    containers,
     data,
     docker_engine,
     fleet,
@@ -30,6 +29,7 @@ from quayside.status import show
 from rehearsal.errors import RehearsalError
 from rehearsal.secrets import ensure_passphrase, is_passphrase_given, set_secret
 from settings.problems import ConfigError
+from settings.units import MIB
 
 StackOption = Annotated[str, typer.Option("--stack", "-s", help="Which Pulumi.<stack>.yaml.")]
 ServiceArgument = Annotated[str, typer.Argument(help="A service's name, as `status` shows it.")]
@@ -147,7 +147,7 @@ def backup(
     copied = data.backup(volume, whole, hold=not running)
     held = f"; held for {copied.held} s" if volume.container and not running else ""
     at = f" on {volume.host}" if volume.host else ""
-    typer.echo(f"{service}{at}: {copied.files} files, {copied.size / containers.MIB:.1f} MiB{held}", err=True)
+    typer.echo(f"{service}{at}: {copied.files} files, {copied.size / MIB:.1f} MiB{held}", err=True)
     if whole is not None:
         typer.echo(os.path.relpath(whole))
 

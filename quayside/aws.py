@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quayside.containers import MIB
 from quayside.shell import CommandError, found, last_line, run
 from quayside.status import Row
+from settings.units import MIB
 
 Client = Callable[[str], Any]
 """Name of an AWS service → its client."""

@@ -11,7 +11,6 @@ from planning.edge import ANYWAY, STATS_PORT
 from planning.names import LABEL_ROLE, LABEL_SERVICE, LABEL_SLOT, LABEL_STACK, LABEL_URLS
 from quayside.shell import CommandError, last_line, run
 
-MIB = 1024**2
 ROLES = ("edge", "service", "stateful", "canary")
 
 

@@ -15,9 +15,10 @@ from rich.table import Table
 
 from planning.hosts.gateway import FILES
 from quayside import status
-from quayside.containers import MIB, Container, ask_edge, of_stack, parse_stat, parse_state
+from quayside.containers import Container, ask_edge, of_stack, parse_stat, parse_state
 from quayside.fleet import Fleet, Host, Reached, side_by_side, tunnels
 from quayside.shell import CommandError, run
+from settings.units import MIB
 
 MESH_DAYS = 90
 """Edges' own certificates are renewed a year before they end by any `up`; one so near its end has seen none."""

@@ -12,12 +12,12 @@ from typing import Any
 from planning.names import LABEL_STACK
 from quayside.shell import CommandError, run
 from settings.problems import ConfigError, Problem
+from settings.units import MIB
 
 CONTAINER = "docker:index/container:Container"
 NETWORK = "docker:index/network:Network"
 IMAGE = "docker:index/remoteImage:RemoteImage"
 VOLUME = "docker:index/volume:Volume"
-MIB = 1024**2
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from quayside.containers import MIB, Container
+from quayside.containers import Container
+from settings.units import MIB
 
 
 @dataclass(frozen=True)

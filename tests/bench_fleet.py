@@ -120,6 +120,7 @@ class Watch:
     connections: dict[str, int] = field(default_factory=dict[str, int])
     """Host's address → its most at once."""
     _stopping: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
 
     def __enter__(self) -> Watch:
         self._stopping.clear()
@@ -129,7 +130,8 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def _look(self) -> None:
         while not self._stopping.wait(0.1):

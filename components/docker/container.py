@@ -11,8 +11,7 @@ import pulumi_docker as docker
 from components.docker.labels import container_labels
 from planning import ServicePlan
 from planning.plan import Slot
-
-_MIB = 1024**2
+from settings.units import MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +66,8 @@ def replica(args: ReplicaArgs, opts: pulumi.ResourceOptions) -> docker.Container
             for protocol, port in args.ports
         ]
         or None,
-        memory=-(-settings.memory // _MIB),
-        memory_swap=-(-settings.memory // _MIB),
+        memory=-(-settings.memory // MIB),
+        memory_swap=-(-settings.memory // MIB),
         cpu_shares=max(2, round(settings.cpu * 1024)),
         read_only=settings.read_only,
         tmpfs={"/tmp": "", **dict.fromkeys(settings.writable, "")},  # noqa: S108  # a mount point, not a file

@@ -11,8 +11,8 @@ from components.docker.labels import container_labels
 from planning import ServicePlan
 from planning.hosts.door import DOOR_MEMORY, door
 from planning.names import ROLE_DOOR, Naming
+from settings.units import MIB
 
-_MIB = 1024**2
 _CONFIG = "/tmp/haproxy.cfg"  # noqa: S108  # in a file system of its own
 
 
@@ -35,7 +35,7 @@ class Door(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: DoorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("quayside:docker:Door", name, None, opts)
-        of, memory = args.service.name, DOOR_MEMORY // _MIB
+        of, memory = args.service.name, DOOR_MEMORY // MIB
         docker.Container(
             name,
             name=args.naming.door(of),

@@ -15,8 +15,8 @@ from components.docker.labels import container_labels
 from components.docker.network import Network, NetworkArgs
 from planning.names import Naming
 from planning.registry import NAME, PORT, RegistryPlan
+from settings.units import MIB
 
-_MIB = 1024**2
 _CONFIG = "/tmp/config.yml"  # noqa: S108  # in a file system of its own
 _WAIT = 30
 """Seconds that it may take until it reads the bucket."""
@@ -58,7 +58,7 @@ class Registry(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(parent=self),
         )
-        memory = -(-plan.memory // _MIB)
+        memory = -(-plan.memory // MIB)
         container = docker.Container(
             name,
             name=args.naming.stateful(NAME),

@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass
 
 from settings.problems import Problem
+from settings.units import MIB
 
-MIB = 1024**2
 GIB = 1024
 """MiB a GiB: what AWS writes as GB here is 1024 MiB."""
 

@@ -32,10 +32,10 @@ from planning.rendering import Rendered, RenderedFile, render
 from settings.problems import ConfigError, Problem
 from settings.service import Autoscale, Service
 from settings.stack import Stack
+from settings.units import GIB, MIB
 
 CPU_TARGET = 70
 """Percent of CPU aimed at by a service that has two bounds and says nothing of when to move between them."""
-_GIB = 1024**3
 
 
 def plan(stack: Stack, sources: Mapping[str, str]) -> AwsPlan:
@@ -157,7 +157,7 @@ def _pool(stack: Stack, problems: list[Problem]) -> Pool | None:
         spot=instances.spot,
         generation=instances.generation,
         image=instances.image,
-        disk=-(-instances.disk // _GIB),
+        disk=-(-instances.disk // GIB),
         trunking=instances.trunking,
         registry=instance_registry(stack),
     )
@@ -181,9 +181,9 @@ def _service(
         connect = Connect(port=port, http=http, client=bool(service.uses))
     cpu, memory = tasks.asked(service, connect is not None)
     if service.on == "fargate":
-        size = fargate.size(cpu / 1024, memory * tasks.MIB)
+        size = fargate.size(cpu / 1024, memory * MIB)
         if size is None:
-            problems.append(fargate.problem(f"services/{name}", cpu / 1024, memory * tasks.MIB))
+            problems.append(fargate.problem(f"services/{name}", cpu / 1024, memory * MIB))
         else:
             cpu, memory = size.cpu, size.memory
     architecture: Literal["amd64", "arm64"] = "amd64"

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from planning.registry import registry_config
 from settings.rules_registry import PORT, instance_image
 from settings.stack import Stack
+from settings.units import MIB
 
-_MIB = 1024**2
 _FOLDER = "/etc/quayside"
 _NAME = "quayside-registry"
 KEYS = "docker/registry/v2/"
@@ -43,7 +43,7 @@ def instance_registry(stack: Stack) -> InstanceRegistry | None:
         return None
     return InstanceRegistry(
         image=instance_image(local),
-        memory=-(-local.memory // _MIB),
+        memory=-(-local.memory // MIB),
         bucket=local.bucket,
         region=local.region or stack.region or "",
     )

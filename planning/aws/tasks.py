@@ -9,8 +9,8 @@ from planning.aws.capacity import SERVICE_CONNECT_CPU, SERVICE_CONNECT_MEMORY
 from settings.capacity import AwsCapacity
 from settings.service import Service
 from settings.stack import Stack
+from settings.units import MIB
 
-MIB = 1024**2
 FILES_CPU = 0
 """CPU units: it is done before the service starts, and Fargate's sizes are too far apart to pay for it."""
 FILES_MEMORY = 32

@@ -41,7 +41,13 @@ _DEAD = "tcp-ut 2s"
 _POOL = "pool-purge-delay 1s"
 # Where nobody else can be asked, a handshake with a busy host gets longer before it is thrown away and begun again.
 _ALONE = ("    timeout connect 2s", "    retries 2")
+# Until its checks tell that a host is dead, every other try may find it again, by one of the connections kept to it.
+_AMONG_OTHERS = ("    retries 6",)
 _ALIVE = ("    srvtcpka-idle 5s", "    srvtcpka-intvl 1s", "    srvtcpka-cnt 3")
+# A request that waits for its answer has nothing unacknowledged. Asked every second whether it is there, a dead host is
+# found out by them, too, within two seconds, where its checks take up to four. Connections of other protocols may be
+# idle for days, and should outlive two seconds without a network.
+_ALIVE_HTTP = ("    option srvtcpka", "    srvtcpka-idle 1s", "    srvtcpka-intvl 1s", "    srvtcpka-cnt 2")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,13 +193,14 @@ def _service(
     if not remote:
         yield from haproxy.backend(local, containers)
         return
-    alone = len(remote) == 1 and not local.slots and not service.stateful
+    alone = len(remote) == 1 and not local.slots
+    patience = () if service.stateful else _ALONE if alone else _AMONG_OTHERS
     yield from haproxy.backend(
         local,
         containers,
         elsewhere=elsewhere,
         more=(f"{others} {_POOL}" if http else others, *remote, *anyway),
-        settings=[*(("    option srvtcpka", *_ALIVE) if http else _ALIVE), *(_ALONE if alone else ())],
+        settings=[*(_ALIVE_HTTP if http else _ALIVE), *patience],
     )
     if probes:
         yield f"backend up_{service.name}"

@@ -13,9 +13,7 @@ from settings.capacity import Burst, HostCapacity, HostPool
 from settings.problems import Problem
 from settings.stack import Stack
 from settings.types import nearest
-
-MIB = 1024**2
-GIB = 1024**3
+from settings.units import MIB
 
 CAPACITY = "quayside:capacity"
 BURST = "quayside:burst"

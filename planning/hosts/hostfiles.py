@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-MIB = 1024**2
-GIB = 1024**3
+from settings.units import GIB, MIB
 
 DAEMON = "/etc/docker/daemon.json"
 SSHD = "/etc/ssh/sshd_config.d/00-quayside.conf"

@@ -10,8 +10,7 @@ from planning.hosts.packing import Item, Load, Packed
 from planning.subnets import MAX_CONTAINERS
 from settings.problems import Problem
 from settings.stack import Stack
-
-MIB = 1024**2
+from settings.units import MIB, mib
 
 MOST = MAX_CONTAINERS // 2
 """Replicas of one service on one host: its network holds twice as many, for a release."""
@@ -80,10 +79,6 @@ def _short(load: Load, item: Item) -> Sequence[tuple[str, Fraction, str]]:
     if memory <= load.bin.memory and cpu <= load.bin.cpu:
         return [("ports", Fraction(0), "a port")]
     return lacks
-
-
-def mib(amount: int) -> str:
-    return f"{-(-amount // MIB)}MiB"
 
 
 def burst_misfit(stack: Stack, host: Host, names: Sequence[str], memory: int, cpu: int) -> Problem:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from planning.clouds import BALANCER_TYPES, LOCATIONS, REGIONS
 from planning.hosts.door import has_door
-from planning.hosts.fleet import BURST, CAPACITY, GIB, HOSTS
+from planning.hosts.fleet import BURST, CAPACITY, HOSTS
 from planning.hosts.model import Fleet
 from planning.hosts.servers import SUCCESSORS
 from planning.hosts.site import MOST_NAMES, https, issued_names
@@ -14,6 +14,7 @@ from planning.routes import table
 from settings.capacity import HostCapacity
 from settings.problems import Problem
 from settings.stack import Stack
+from settings.units import GIB
 
 PRIVATE_RANGE = "10.0.0.0/16"
 """Of the network that created hosts and their balancer share."""

@@ -17,9 +17,7 @@ from types import MappingProxyType
 
 from planning.hosts.model import Architecture, Machine
 from settings.types import nearest
-
-GIB = 1024**3
-MIB = 1024**2
+from settings.units import GIB, MIB
 
 _X86: Mapping[str, tuple[int, int]] = {
     # Shared vCPU, Intel or AMD: vCPU, GiB.

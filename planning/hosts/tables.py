@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from planning.hosts.model import Host
 from planning.hosts.plan import FleetPlan
-
-MIB = 1024**2
+from settings.units import MIB
 
 Row = Mapping[str, object]
 

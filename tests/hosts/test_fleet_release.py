@@ -372,12 +372,21 @@ def test_nothing_can_be_read_on_the_wire(release: Release) -> None:
     assert wire.find(b"HTTP/1.1") == []
 
 
-def every(release: Release, path: str = "/", hosts: tuple[str, ...] = NAMES) -> tuple[ExitStack, list[Running]]:
+def every(
+    release: Release, path: str = "/", hosts: tuple[str, ...] = NAMES, waiting: int = 2
+) -> tuple[ExitStack, list[Running]]:
     """Load from outside on every edge."""
     stack = ExitStack()
     loads = [
         Running(
-            80, PUBLIC, address=release.fleet[name].address, path=path, keep_alive=8, close=6, waiting=2, pause=0.05
+            80,
+            PUBLIC,
+            address=release.fleet[name].address,
+            path=path,
+            keep_alive=8,
+            close=6,
+            waiting=waiting,
+            pause=0.05,
         )
         for name in hosts
     ]
@@ -608,19 +617,22 @@ def test_what_old_callers_are_told_when_a_service_goes_with_them(release: Releas
 
 
 def test_others_serve_when_a_host_dies(release: Release) -> None:
-    """What was under way to it is sent to another, and nobody waits for longer than three seconds."""
+    """What was under way to it is sent to another, and nobody waits for longer than three seconds more."""
     release.up()
-    stack, loads = every(release, hosts=("host1", "host3"))
-    with stack:
+    short, quick = every(release, hosts=("host1", "host3"), waiting=0)
+    long, slow = every(release, hosts=("host1", "host3"), waiting=6)
+    with short, long:
         time.sleep(2)
         release.fleet["host2"].kill()
         time.sleep(8)
-    for load in loads:
-        print(f"slowest {load.report.slowest:.1f} s; {load.report}")
-    for load in loads:
-        assert load.report.failed == 0, str(load.report)
-        # On a machine that other tests keep busy, six seconds were seen; what is promised is counted on an idle one.
-        assert load.report.slowest < (3.5 if FULL else 10)
+    for takes, loads in ((0, quick), (2, slow)):
+        for load in loads:
+            print(f"slowest {load.report.slowest:.1f} s; {load.report}")
+            # An answer that had begun when its host died cannot be had again from another.
+            begun = [why for why in load.report.reasons if "Incomplete" in why and "of undefined expected" not in why]
+            assert load.report.failed == len(begun) <= 2, str(load.report)
+            # What is promised is counted on a machine that no other test keeps busy.
+            assert load.report.slowest < takes + (3.2 if FULL else 6)
     # Declared down, the others are released without it, and it comes back as it was.
     release.given["hosts"]["host2"]["down"] = True
     release.given["stranded"] = {"host2": ["web-2", "session-1", "stranger-1"]}

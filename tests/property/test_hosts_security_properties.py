@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from planning.hosts.firewalls import droplet_rules, hetzner_rules
-from planning.hosts.fleet import GIB, fleet
+from planning.hosts.fleet import fleet
 from planning.hosts.model import Fleet, FleetSecurity
 from planning.hosts.packetfilter import host_filter
 from planning.hosts.placement import place
 from planning.hosts.security import security
 from settings.stack import Stack
+from settings.units import GIB
 
 FEW = settings(max_examples=100, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from planning.hosts.fleet import GIB, MIB, fleet, usable_memory
+from planning.hosts.fleet import fleet, usable_memory
 from planning.hosts.model import Fleet
 from planning.hosts.servers import SERVER_TYPES, droplet_size, server_type
 from settings.problems import Problem
 from settings.stack import Stack
+from settings.units import GIB, MIB
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
 EDGE = 256 * MIB

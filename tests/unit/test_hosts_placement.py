@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from planning.hosts.fleet import GIB, MIB, fleet
+from planning.hosts.fleet import fleet
 from planning.hosts.model import Placement
 from planning.hosts.placement import place
 from settings.stack import Stack
+from settings.units import GIB, MIB
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
 FIXED = 512 * MIB + 256 * MIB  # what the system and the edge keep, beside a twentieth

@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from planning.hosts import hostfiles
-from planning.hosts.hostfiles import GIB, HostFile, host_files, swap_size
+from planning.hosts.hostfiles import HostFile, host_files, swap_size
 from planning.hosts.prepare import PREPARE, cloud_init, prepare_script
+from settings.units import GIB
 
 FIREWALL = '#!/bin/sh\necho "firewall" >>"$CALLS"\n'
 COMMANDS = ("systemctl", "sshd", "apt-get", "apt-mark", "dpkg-query", "sysctl", "dockerd")

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from planning.hosts.firewalls import droplet_outbound, droplet_rules, hetzner_rules
-from planning.hosts.fleet import GIB, fleet
+from planning.hosts.fleet import fleet
 from planning.hosts.hostfiles import FIREWALL
 from planning.hosts.model import FleetSecurity
 from planning.hosts.packetfilter import OPENED, host_filter, opened
 from planning.hosts.placement import place
 from planning.hosts.security import security, who
 from settings.stack import Stack
+from settings.units import GIB
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
 ADDRESSES = {

@@ -14,11 +14,12 @@ import pytest
 
 from planning.hosts import hostfiles
 from planning.hosts.fleet import fleet
-from planning.hosts.hostfiles import GIB, common_files, host_files
+from planning.hosts.hostfiles import common_files, host_files
 from planning.hosts.machine_images import ecs_files, ecs_image, host_image
 from planning.hosts.refusals import refusals
 from quayside.machine_images import outputs
 from settings.stack import Stack
+from settings.units import GIB
 from tests.unit.test_hosts_prepare import FIREWALL, Machine
 
 ROOT = Path(__file__).parents[2]

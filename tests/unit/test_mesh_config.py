@@ -81,11 +81,12 @@ def test_the_release_scripts_are_told_what_is_here() -> None:
 
 def test_local_replicas_and_remote_ones_share_by_weight() -> None:
     text = rendered(shop(**{"web-2": 2, "web-3": 3, "web_1_c": 7}), "a")
-    assert section(text, "backend svc_web")[3:7] == [
+    assert section(text, "backend svc_web")[3:8] == [
         "option srvtcpka",
-        "srvtcpka-idle 5s",
+        "srvtcpka-idle 1s",
         "srvtcpka-intvl 1s",
-        "srvtcpka-cnt 3",
+        "srvtcpka-cnt 2",
+        "retries 6",
     ]
     assert section(text, "backend svc_web")[-7:] == [
         "server web-1 web-1-abc1234:8000 weight 1",
@@ -170,7 +171,7 @@ def test_a_handshake_gets_longer_where_nobody_else_can_be_asked() -> None:
         return [line for line in lines if line.startswith(("timeout connect", "retries"))]
 
     assert asked("b") == patience
-    assert asked("a") == asked("c") == []
+    assert asked("a") == asked("c") == ["retries 6"]
 
 
 def test_a_remote_stateful_service_is_held_on_to() -> None:

@@ -9,13 +9,13 @@ import pytest
 from planning import Plan, plan
 from planning.names import folder_key
 from planning.order import creation_order
-from planning.placement import MIB
 from planning.rendering import render
 from planning.routes import Route, find
 from planning.subnets import Subnet, allocate
 from planning.weights import weights
 from settings.problems import ConfigError, Problem
 from settings.stack import Stack
+from settings.units import MIB
 
 
 def stack(services: Mapping[str, Any], **values: Any) -> Stack:
