@@ -151,9 +151,10 @@ def fit(tasks: Sequence[TaskLoad], pool: Pool) -> Fit:
     row = partial(_row, pool, room)
     minimum = [_Demand(task, task.minimum) for task in tasks]
     maximum = [_Demand(task, task.maximum) for task in tasks]
-    low, high = row("minimum", minimum), row("maximum", maximum)
-    low_release = _released("minimum", minimum, lambda task: task.minimum_surge, pool, row)
-    high_release = _released("maximum", maximum, lambda task: task.maximum_surge, pool, row)
+    low = row("minimum", minimum)
+    high = _no_less(row("maximum", maximum), low)
+    low_release = _no_less(_released("minimum", minimum, lambda task: task.minimum_surge, pool, row), low)
+    high_release = _no_less(_released("maximum", maximum, lambda task: task.maximum_surge, pool, row), high)
     rows = [low, high, low_release, high_release]
     lost = _lost(pool, high.running)
     if lost:
@@ -383,6 +384,21 @@ def _row(pool: Pool, room: _Room, load: str, demands: Sequence[_Demand], limit: 
         interfaces=sum(task.interfaces * count for task, count in started),
         interfaces_total=room.interfaces * running,
         stuck=tuple(sorted(packing.stuck.items())),
+    )
+
+
+def _no_less(row: Row, than: Row) -> Row:
+    """More tasks may, in the order that they are packed in, find room on fewer instances; the pool has had the others."""
+    if row.instances >= than.instances:
+        return row
+    held = row if row.running >= than.running else than
+    return replace(
+        row,
+        instances=than.instances,
+        running=held.running,
+        cpu_total=held.cpu_total,
+        memory_total=held.memory_total,
+        interfaces_total=held.interfaces_total,
     )
 
 

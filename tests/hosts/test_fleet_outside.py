@@ -34,7 +34,7 @@ from tests.hosts.fleet_remains import run
 from tests.hosts.prepared import Prepared
 from tests.hosts.shop import PYTHON, ROOT, agent_with
 from tests.hosts.test_platform import NAMES
-from tests.hosts.wire import by_certificate, in_namespace
+from tests.hosts.wire import PINGS, by_certificate, in_namespace
 from tests.mesh import Authority
 
 pytestmark = pytest.mark.docker
@@ -42,17 +42,6 @@ pytestmark = pytest.mark.docker
 MARKER = "plainly-to-be-read"
 BY_HAND, PUBLISHED, REDIS = 9999, 9998, 6379
 TICK = "import itertools, time\nfor n in itertools.count():\n    print('tick', n)\n    time.sleep(0.5)"
-TRY = """
-import socket, sys
-for one in sys.argv[1:]:
-    host, _, port = one.rpartition(":")
-    try:
-        c = socket.create_connection((host, int(port)), 1); c.settimeout(1)
-        c.sendall(b"PING\\r\\n")
-        print(one, c.recv(64))
-    except OSError as error:
-        print(one, "no")
-"""
 
 
 class Outside(Prepared):
@@ -177,7 +166,7 @@ def test_who_does_not_declare_redis_reaches_it_from_no_host(outside: Outside) ->
         edge = fleet[name].docker("inspect", "-f", form, outside.container(name, "edge")).split()
         at |= set(edge)
     tried = [f"{one}:{REDIS}" for one in sorted(at)]
-    uses = fleet["host2"].docker("exec", outside.container("host2", "api"), "python3", "-c", TRY, f"session:{REDIS}")
+    uses = fleet["host2"].docker("exec", outside.container("host2", "api"), "python3", "-c", PINGS, f"session:{REDIS}")
     assert "PONG" in uses, "who declares it reaches it"
     strangers = [(name, outside.container(name, "ticker")) for name in NAMES]
     strangers += [
@@ -187,7 +176,7 @@ def test_who_does_not_declare_redis_reaches_it_from_no_host(outside: Outside) ->
     ]
     assert len(strangers) == 5
     for name, stranger in strangers:
-        said = fleet[name].docker("exec", stranger, "python3", "-c", TRY, *tried)
+        said = fleet[name].docker("exec", stranger, "python3", "-c", PINGS, *tried)
         assert len(said.splitlines()) == len(tried), said
         assert "PONG" not in said, (name, said)
 
@@ -220,7 +209,7 @@ def test_nothing_between_hosts_can_be_read_on_the_wire(outside: Outside) -> None
         for _ in range(6):
             assert json.loads(fleet["host1"].inside(*ask))["api"]["sent"] == MARKER
         api = outside.container("host2", "api")
-        said = fleet["host2"].docker("exec", api, "python3", "-c", TRY, f"session:{REDIS}")
+        said = fleet["host2"].docker("exec", api, "python3", "-c", PINGS, f"session:{REDIS}")
         assert "PONG" in said
     mesh = {flow.target for flow in wire.flows if flow.target_port == MESH_PORT}
     assert {fleet["host2"].address, fleet["host3"].address} <= mesh, "both of them did cross"
@@ -335,7 +324,7 @@ def test_followed_logs_go_on_over_a_restart(outside: Outside) -> None:
                 time.sleep(0.1)
         finally:
             process.send_signal(signal.SIGINT)
-            reader.join(20)
+            reader.join(40)
             still = process.poll() is None
             process.kill()
         assert not still, "Ctrl-C ends it"

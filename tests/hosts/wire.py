@@ -26,6 +26,21 @@ _SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _PACKET_STATISTICS, _PACKET_MR_PROMISC = 26
 _SO_RCVBUFFORCE = 33
 _TCP, _UDP = 6, 17
 
+PINGS = """
+import concurrent.futures, socket, sys
+def said(one):
+    host, _, port = one.rpartition(":")
+    try:
+        c = socket.create_connection((host, int(port)), 1); c.settimeout(1)
+        c.sendall(b"PING\\r\\n")
+        return f"{one} {c.recv(64)}"
+    except OSError as error:
+        return f"{one} no"
+with concurrent.futures.ThreadPoolExecutor(32) as pool:
+    print(*pool.map(said, sys.argv[1:]), sep="\\n")
+"""
+"""For a container's Python: what answers a Redis client's PING at each host:port, a line each, all asked at once."""
+
 
 def in_namespace(name: str | None, action: Callable[[], _T]) -> _T:
     """Run ``action`` in a network namespace: what it opens there stays there. None is the machine's own."""

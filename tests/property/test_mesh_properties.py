@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from planning.hosts.edge import HostConfig
 from planning.hosts.gateway import FILES
-from planning.hosts.plan import FleetPlan, plan_hosts
+from planning.hosts.plan import MESH_PORT, TLS_PORT, FleetPlan, plan_hosts
+from planning.hosts.security import HEALTH_PORT
 from planning.routes import find
 from settings.problems import ConfigError
 from tests.mesh import Authority, Loopback, Running, fleet, host, placed, rendered
@@ -67,10 +68,10 @@ def fleets(draw: st.DrawFn, found: st.SearchStrategy[dict[str, Any]] | None = No
     try:
         return plan_hosts(stack, {}, fleet(*hosts, balancer=balancer), placed(where, weights))
     except ConfigError as error:
-        # A generated port may be the mesh's.
+        # A generated port may be a fleet's own.
         assume(
             {problem.message for problem in error.problems}
-            - {f"port {port} is the edge's own" for port in (8443, 10443)}
+            - {f"port {port} is the edge's own" for port in (HEALTH_PORT, MESH_PORT, TLS_PORT)}
         )
         raise
 
