@@ -388,7 +388,7 @@ def _row(pool: Pool, room: _Room, load: str, demands: Sequence[_Demand], limit: 
 
 
 def _no_less(row: Row, than: Row) -> Row:
-    """More tasks may, in the order that they are packed in, find room on fewer instances; the pool has had the others."""
+    """More tasks may find room on fewer instances, in the order of packing; but the pool has had the others, too."""
     if row.instances >= than.instances:
         return row
     held = row if row.running >= than.running else than

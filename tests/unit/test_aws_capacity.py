@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from planning.aws import fargate
+from planning.aws import capacity, fargate
 from planning.aws.capacity import Fit, Pool, Row, TaskLoad, fit, resolve, rows
 from planning.aws.instances import INSTANCE_TYPES, InstanceType, instance_type, nearest_type, registered_memory
 
@@ -408,3 +408,17 @@ def test_all_problems_come_at_once() -> None:
 def test_the_report_names_a_few_services_and_counts_the_rest() -> None:
     found = fit([load(f"s{number}", 4) for number in range(9)], pool(max=1))
     assert rows(found)[0]["does not start"] == "s2 4, s3 4, s4 4, s5 4, s6 4, s7 4 and 1 more"
+
+
+def test_a_heavier_load_counts_for_no_fewer_instances_than_a_lighter_one() -> None:
+    def row(load: str, instances: int, cpu: int) -> Row:
+        there = {"cpu_total": 2048 * instances, "memory_total": 7000 * instances, "interfaces_total": 2 * instances}
+        used = {"tasks": 1, "cpu": cpu, "memory": 10, "interfaces": 1}
+        return Row(load=load, instances=instances, running=instances, limit=9, stuck=(), **used, **there)
+
+    light, heavy = row("minimum", 3, 100), row("maximum", 2, 200)
+    no_less = capacity._no_less  # pyright: ignore[reportPrivateUsage]
+    held = no_less(heavy, light)
+    assert (held.load, held.instances, held.running, held.cpu) == ("maximum", 3, 3, 200)
+    assert (held.cpu_total, held.memory_total, held.interfaces_total) == (6144, 21000, 6)
+    assert no_less(light, heavy) == light
