@@ -63,7 +63,6 @@ class DockerHost(pulumi.ComponentResource):
 class _Ground:
     """What comes before everything on a host's engine."""
 
-    prepared: pulumi.Resource | None
     args: HostRoomArgs
     room: HostRoom
 
@@ -231,7 +230,7 @@ class Fleet(pulumi.ComponentResource):
         sides = {
             name: self._make_edge(plan.hosts[name], one, self._grounds[name], child)
             for name, one in machines.items()
-            if not (one.host.burst and one.host.down)
+            if self._grounds[name].args.prepared is not None
         }
         if plan.registry is not None:
             for name, side in sides.items():
@@ -274,7 +273,7 @@ class Fleet(pulumi.ComponentResource):
             down=host.down,
             machine=machine.resource,
         )
-        return _Ground(prepared, args, HostRoom(host.name, args, child))
+        return _Ground(args, HostRoom(host.name, args, child))
 
     def _make_leaves(self, sides: Mapping[str, HostSide], routed: Mapping[str, pulumi.Resource]) -> None:
         for name, ground in self._grounds.items():
@@ -296,7 +295,7 @@ class Fleet(pulumi.ComponentResource):
                     registry: Login(username=login.username, password=self._loaded.secrets[login.password])
                     for registry, login in stack.registries.items()
                 },
-                after=[*([ground.prepared] if ground.prepared is not None else []), ground.room.room],
+                after=[*([ground.args.prepared] if ground.args.prepared is not None else []), ground.room.room],
             ),
             child,
         )
@@ -442,9 +441,9 @@ class Fleet(pulumi.ComponentResource):
         if here.host.kind == "created":
             from platforms.hetzner_servers import data_volume
 
-            if ground.prepared is None:
+            if ground.args.prepared is None:
                 raise ValueError(f"{service.name} has data on {host}, which is a burst host")
-            disk = data_volume(self._stack, service.name, machine, ground.prepared, anchor, self._child)
+            disk = data_volume(self._stack, service.name, machine, ground.args.prepared, anchor, self._child)
             if disk.resource is None:
                 return None
             device, after = disk.device, [*after, disk.resource]

@@ -146,8 +146,7 @@ def backup(
     whole = None if str(file) == "-" else file
     copied = data.backup(volume, whole, hold=not running)
     held = f"; held for {copied.held} s" if volume.container and not running else ""
-    at = f" on {volume.host}" if volume.host else ""
-    typer.echo(f"{service}{at}: {copied.files} files, {copied.size / MIB:.1f} MiB{held}", err=True)
+    typer.echo(f"{volume.title}: {copied.files} files, {copied.size / MIB:.1f} MiB{held}", err=True)
     if whole is not None:
         typer.echo(os.path.relpath(whole))
 
@@ -164,20 +163,21 @@ def restore(
     where = lifecycle.project(stack, Path.cwd())
     volume = _volume(where, service, on)
     files = data.files_of(file)
-    at = f" on {volume.host}" if volume.host else ""
     if not yes:
         if not sys.stdin.isatty():
-            raise CommandError(f"the data of {service}{at} would be replaced, and nobody can be asked\n    add --yes")
-        typer.confirm(f"Replace the data of {service}{at} in stack {stack} by the {files} files of {file}?", abort=True)
+            raise CommandError(f"the data of {volume.title} would be replaced, and nobody can be asked\n    add --yes")
+        typer.confirm(
+            f"Replace the data of {volume.title} in stack {stack} by the {files} files of {file}?", abort=True
+        )
     data.restore(volume, file)
-    typer.echo(f"{service}{at}: {files} files restored" + ("; it runs again" if volume.container else ""))
+    typer.echo(f"{volume.title}: {files} files restored" + ("; it runs again" if volume.container else ""))
 
 
 def _volume(where: lifecycle.Project, service: str, on: str | None) -> data.Volume:
     if where.cloud == "aws":
         raise CommandError(
             f"stack {where.stack} is on AWS, where AWS Backup copies each volume every day and keeps it for 35 days\n"
-            "    docs/aws.md, Backups, has the commands for a copy now and for going back to one"
+            "    docs/backups.md, On AWS, has the commands for a copy now and for going back to one"
         )
     if where.fleet:
         return data.on_the_fleet(fleet.deployed(where), service, on)

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from planning.names import EDGE, LABEL_ROLE, LABEL_SERVICE, LABEL_STACK, ROLE_STATEFUL
 from quayside.containers import DOCKER, Container, of_stack
-from quayside.fleet import Fleet, tunnels
+from quayside.fleet import Fleet, side_by_side, tunnels
 from quayside.shell import CommandError, last_line, run
 
 _SCRIPTS = Path(__file__).parent
@@ -38,6 +38,11 @@ class Volume:
     host: str = ""
     """Empty on this machine."""
 
+    @property
+    def title(self) -> str:
+        """What it is called in messages: `db on host2`."""
+        return f"{self.service} on {self.host}" if self.host else self.service
+
     def script(self, name: str, *, hold: bool = True) -> Sequence[str]:
         text = (_SCRIPTS / f"{name}.sh").read_text()
         return self.reach(["sh", "-c", text, name, self.name, self.image, self.container if hold else ""])
@@ -58,31 +63,33 @@ class Copied:
 
 
 def on_this_machine(stack: str, service: str) -> Volume:
-    images, volumes = _asked(stack, DOCKER)
+    containers, volumes = _asked(stack, DOCKER)
     if service not in volumes:
         raise CommandError(_no_volume(stack, service, volumes.keys(), {}))
     name, container = volumes[service]
-    return Volume(service=service, name=name, image=_image(images, ""), container=container, reach=lambda words: words)
+    return Volume(
+        service=service, name=name, image=_image(containers, ""), container=container, reach=lambda words: words
+    )
 
 
 def on_the_fleet(fleet: Fleet, service: str, on: str | None) -> Volume:
     """On the host where a container has it or, where none runs, the one host that it is on."""
-    if on is not None and on not in fleet.hosts:
-        raise CommandError(f"--on {on}: there is no host {on}\n    there are {', '.join(fleet.hosts)}")
+    if on is not None:
+        fleet.check_named(on, on)
     known: set[str] = set()
     found: dict[str, Volume] = {}
     with tunnels(fleet) as opened:
         reached, trouble = opened.reach([on] if on else None)
-        for one in reached:
+        asked = side_by_side(lambda one: _asked(fleet.stack, one.docker), reached)
+        for one, (containers, volumes) in zip(reached, asked, strict=True):
             host = one.host
-            images, volumes = _asked(fleet.stack, one.docker)
             known |= volumes.keys()
             if service in volumes:
                 name, container = volumes[service]
                 found[host.name] = Volume(
                     service=service,
                     name=name,
-                    image=_image(images, f" on {host.name}"),
+                    image=_image(containers, f" on {host.name}"),
                     container=container,
                     host=host.name,
                     reach=lambda words, host=host: fleet.ssh(host, words, terminal=False),
@@ -151,19 +158,17 @@ def _received(volume: Volume, out: BinaryIO, *, hold: bool) -> Copied:
     said = done.stderr.decode(errors="replace")
     words = last_line(said).split()
     if done.returncode or len(words) != 3 or not all(word.isdecimal() for word in words):
-        raise CommandError(f"no backup of {volume.service}{_at(volume)}: {_plain(said)}")
+        raise CommandError(f"no backup of {volume.title}: {_plain(said)}")
     return Copied(*map(int, words))
 
 
-def restore(volume: Volume, file: Path) -> int:
-    """Put what an archive has in the place of the volume's data; how many files. Nothing happens with a broken one."""
-    files = files_of(file)
+def restore(volume: Volume, file: Path) -> None:
+    """Put an archive that `files_of` has read through in the place of the volume's data."""
     with file.open("rb") as archive:
         done = subprocess.run(volume.script("restore"), stdin=archive, capture_output=True, check=False)
     if done.returncode:
         said = (done.stdout + done.stderr).decode(errors="replace")
-        raise CommandError(f"{volume.service}{_at(volume)} was not restored: {_plain(said)}")
-    return files
+        raise CommandError(f"{volume.title} was not restored: {_plain(said)}")
 
 
 def files_of(file: Path) -> int:
@@ -182,10 +187,6 @@ def files_of(file: Path) -> int:
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise CommandError(f"{file} is no whole archive: {error}") from None
     return count
-
-
-def _at(volume: Volume) -> str:
-    return f" on {volume.host}" if volume.host else ""
 
 
 def _plain(said: str) -> str:

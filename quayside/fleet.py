@@ -58,6 +58,11 @@ class Fleet:
         words = [word for key, value in ours.items() for word in ("-o", f"{key}={value}")]
         return [*words, *connection.ssh_options(host.host_key, str(self.identity))]
 
+    def check_named(self, host: str, on: str) -> None:
+        """Raise CommandError where the host that `--on` names is none of the fleet's."""
+        if host not in self.hosts:
+            raise CommandError(f"--on {on}: there is no host {host}\n    there are {', '.join(self.hosts)}")
+
     def ssh(self, host: Host, command: Sequence[str], *, terminal: bool) -> list[str]:
         """The ssh that runs a command there, with or without a terminal."""
         words = ["ssh", *self.ssh_opts(host), "-tt" if terminal else "-T", "-p", str(host.port), "-l", host.user]

@@ -199,6 +199,5 @@ def _aim(fleet: Fleet, on: str | None) -> tuple[str | None, str | None]:
     slot, at, host = on.rpartition("@")
     if not at and on not in fleet.hosts:
         return on, None
-    if host not in fleet.hosts:
-        raise CommandError(f"--on {on}: there is no host {host}\n    there are {', '.join(fleet.hosts)}")
+    fleet.check_named(host, on)
     return slot or None, host

@@ -375,6 +375,7 @@ _ssh, _ssh_schema = _matching(
 def _ssh_key(value: str) -> str:
     """A key that was cut when it was copied would be found only by a host that then refuses everybody."""
     kind, encoded = value.split()[:2]
+    cut = should_be("a whole SSH public key", "copy its line again, to the end: a part of it is missing or changed")
     fields: list[bytes] = []
     try:
         rest = base64.b64decode(encoded, validate=True)
@@ -384,12 +385,10 @@ def _ssh_key(value: str) -> str:
         length = int.from_bytes(rest[:4], "big")
         fields.append(rest[4 : 4 + length])
         if len(rest) < 4 or len(fields[-1]) != length:
-            raise should_be(
-                "a whole SSH public key", "copy its line again, to the end: a part of it is missing or changed"
-            )
+            raise cut
         rest = rest[4 + length :]
     if fields[0] != kind.encode() or (kind == "ssh-ed25519" and [len(field) for field in fields[1:]] != [32]):
-        raise should_be("a whole SSH public key", "copy its line again, to the end: a part of it is missing or changed")
+        raise cut
     return value
 
 

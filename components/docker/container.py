@@ -11,7 +11,7 @@ import pulumi_docker as docker
 from components.docker.labels import container_labels
 from planning import ServicePlan
 from planning.plan import Slot
-from settings.units import MIB
+from settings.units import whole_mib
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +66,8 @@ def replica(args: ReplicaArgs, opts: pulumi.ResourceOptions) -> docker.Container
             for protocol, port in args.ports
         ]
         or None,
-        memory=-(-settings.memory // MIB),
-        memory_swap=-(-settings.memory // MIB),
+        memory=whole_mib(settings.memory),
+        memory_swap=whole_mib(settings.memory),
         cpu_shares=max(2, round(settings.cpu * 1024)),
         read_only=settings.read_only,
         tmpfs={"/tmp": "", **dict.fromkeys(settings.writable, "")},  # noqa: S108  # a mount point, not a file

@@ -32,7 +32,7 @@ class HostLeave(pulumi.ComponentResource):
             create="true",
             delete='exec sh -c "$QUAYSIDE_ROOM" room away',
             interpreter=["/bin/sh", "-c"],
-            environment={**environment(args.room)},
+            environment=environment(args.room),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=list(args.after),

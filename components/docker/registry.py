@@ -15,7 +15,7 @@ from components.docker.labels import container_labels
 from components.docker.network import Network, NetworkArgs
 from planning.names import Naming
 from planning.registry import NAME, PORT, RegistryPlan
-from settings.units import MIB
+from settings.units import whole_mib
 
 _CONFIG = "/tmp/config.yml"  # noqa: S108  # in a file system of its own
 _WAIT = 30
@@ -58,7 +58,7 @@ class Registry(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(parent=self),
         )
-        memory = -(-plan.memory // MIB)
+        memory = whole_mib(plan.memory)
         container = docker.Container(
             name,
             name=args.naming.stateful(NAME),

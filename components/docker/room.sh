@@ -18,7 +18,8 @@ refuse() {
     exit 1
 }
 
-if [ "$QUAYSIDE_DOWN" = 1 ] && [ "$1" = make ]; then
+if [ "$QUAYSIDE_DOWN" = 1 ]; then
+    [ "$1" = make ] || exit 0
     [ -n "$before" ] || [ -z "$QUAYSIDE_KEEP" ] ||
         refuse "$QUAYSIDE_HOST is declared down, and nothing was ever made there, which would take a call to it" \
             "    leave it out of capacity, and of capacity.down, until it is there"
@@ -32,8 +33,8 @@ if [ "$QUAYSIDE_DOWN" = 1 ] && [ "$1" = make ]; then
     done
     # All that was placed there is forgotten meanwhile; by this word it is swept away once the host is back.
     printf 'down\ndata %s\n' "$QUAYSIDE_DATA"
+    exit 0
 fi
-[ "$QUAYSIDE_DOWN" != 1 ] || exit 0
 said=$(
     {
         printf "task='%s'\nstack='%s'\nkeep='%s'\nwanted='%s'\nbefore='%s'\n" \

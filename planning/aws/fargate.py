@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 from settings.problems import Problem
-from settings.units import MIB
+from settings.units import whole_mib
 
 GIB = 1024
 """MiB a GiB: what AWS writes as GB here is 1024 MiB."""
@@ -48,7 +48,7 @@ def size(cpu: float, memory: int) -> FargateSize | None:
 
     The least CPU that can have the memory is also the cheapest: more CPU never comes with less memory.
     """
-    units, mib = math.ceil(cpu * 1024), -(-memory // MIB)
+    units, mib = math.ceil(cpu * 1024), whole_mib(memory)
     for of_cpu, memories in _SIZES.items():
         if of_cpu < units:
             continue
@@ -60,7 +60,7 @@ def size(cpu: float, memory: int) -> FargateSize | None:
 
 def problem(at: str, cpu: float, memory: int) -> Problem:
     """Why `size` found none for the service at ``at``, such as ``services/web``."""
-    mib = -(-memory // MIB)
+    mib = whole_mib(memory)
     what = "memory" if mib > LARGEST_MEMORY else "cpu"
     return Problem(
         f"{at}/{what}",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from planning.registry import registry_config
 from settings.rules_registry import PORT, instance_image
 from settings.stack import Stack
-from settings.units import MIB
+from settings.units import whole_mib
 
 _FOLDER = "/etc/quayside"
 _NAME = "quayside-registry"
@@ -43,7 +43,7 @@ def instance_registry(stack: Stack) -> InstanceRegistry | None:
         return None
     return InstanceRegistry(
         image=instance_image(local),
-        memory=-(-local.memory // MIB),
+        memory=whole_mib(local.memory),
         bucket=local.bucket,
         region=local.region or stack.region or "",
     )

@@ -17,7 +17,7 @@ from settings.problems import Problem
 from settings.rules_registry import is_own
 from settings.service import Egress, Service
 from settings.stack import Stack
-from settings.types import parse_image, registry_host
+from settings.types import registry_host
 
 INSTANCES = "instances"
 ENDPOINTS = "endpoints"
@@ -158,7 +158,7 @@ def pull_ports(service: Service) -> set[int]:
 
 
 def _pull_port(image: str) -> int:
-    _, _, port = (registry_host(parse_image(image).repository) or "").partition(":")
+    _, _, port = (registry_host(image) or "").partition(":")
     return int(port) if port else 443
 
 

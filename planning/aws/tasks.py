@@ -9,7 +9,7 @@ from planning.aws.capacity import SERVICE_CONNECT_CPU, SERVICE_CONNECT_MEMORY
 from settings.capacity import AwsCapacity
 from settings.service import Service
 from settings.stack import Stack
-from settings.units import MIB
+from settings.units import whole_mib
 
 FILES_CPU = 0
 """CPU units: it is done before the service starts, and Fargate's sizes are too far apart to pay for it."""
@@ -31,7 +31,7 @@ def container_cpu(service: Service) -> int:
 
 def container_memory(service: Service) -> int:
     """MiB of the service's own container, a hard limit."""
-    return -(-service.memory // MIB)
+    return whole_mib(service.memory)
 
 
 def network_mode(service: Service) -> Literal["awsvpc", "bridge", "host"]:

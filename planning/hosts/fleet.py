@@ -283,10 +283,9 @@ def _unknown(path: str, name: str, known: Sequence[str], what: str = "host") -> 
         return Problem(path, f'there is no {what} "{name}"', f'did you mean "{close}"?')
     listed = list(dict.fromkeys(known))
     shown = ", ".join(listed[:LISTED]) + (f" and {len(listed) - LISTED} more" if len(listed) > LISTED else "")
+    several = " or ".join(f"{one}s" for one in what.split(" or "))
     left = "" if path.startswith("services/") else "; or remove it, if that host has left the config"
-    return Problem(
-        path, f'there is no {what} "{name}"', f"{what}s: {shown or 'none'}{left}".replace("host or", "hosts or")
-    )
+    return Problem(path, f'there is no {what} "{name}"', f"{several}: {shown or 'none'}{left}")
 
 
 # --- what cannot be --------------------------------------------------------------------------------------------------

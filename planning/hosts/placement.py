@@ -118,8 +118,7 @@ def _keeps_data(host: Host) -> bool:
 
 def _holds(stack: Stack, host: Host, fleet: Fleet) -> bool:
     return _keeps_data(host) and any(
-        service.volume is not None and service.place is not None and host.name in fleet.named(service.place)
-        for service in stack.services.values()
+        service.volume is not None and host.name in fleet.named(service.place) for service in stack.services.values()
     )
 
 
@@ -251,7 +250,7 @@ def _stranded(stack: Stack, fleet: Fleet) -> Mapping[str, Sequence[str]]:
     """What cannot run anywhere else than on a host that is down, since its data is there."""
     found: dict[str, list[str]] = {}
     for name, service in sorted(stack.services.items()):
-        named = fleet.named(service.place) if service.place is not None and service.volume is not None else ()
+        named = fleet.named(service.place) if service.volume is not None else ()
         if len(named) == 1 and fleet.hosts[named[0]].down:
             found.setdefault(named[0], []).extend(replica_slots(name, service))
     return {host: tuple(slots) for host, slots in found.items() if slots}

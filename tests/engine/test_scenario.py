@@ -24,6 +24,7 @@ import rehearsal
 from rehearsal.config import read_stack
 from rehearsal.secrets import set_secret
 from tests.engine.cli import REPOSITORY, Pulumi, phases, rehearsed_steps
+from tests.hosts.shop import session
 
 STACK = "engine"
 IMAGES = ("haproxy:3.2-alpine", "python:3.13-alpine", "redis:7-alpine")
@@ -55,16 +56,7 @@ SERVICES: dict[str, Any] = {
         },
         "canary": {"image": "python:3.13-alpine", "share": 20, "env": {"VERSION": "canary"}},
     },
-    "session": {
-        "image": "redis:7-alpine",
-        "command": ["redis-server", "--dir", "/data", "--appendonly", "yes"],
-        "user": "redis",
-        "port": 6379,
-        "protocol": "tcp",
-        "memory": "64MiB",
-        "volume": "/data",
-        "health": {"command": ["redis-cli", "ping"], "interval": "1s"},
-    },
+    "session": session(command=["redis-server", "--dir", "/data", "--appendonly", "yes"]),
     "worker": {
         "image": "python:3.13-alpine",
         "command": ["python3", "-c", "import time; time.sleep(1e6)"],

@@ -289,6 +289,25 @@ def probe(**more: Any) -> dict[str, Any]:
     }
 
 
+def redis(**more: Any) -> dict[str, Any]:
+    """A Redis that keeps nothing."""
+    return {
+        "image": IMAGES[1],
+        "command": ["redis-server", "--save", ""],
+        "user": "redis",
+        "port": 6379,
+        "protocol": "tcp",
+        "memory": "64MiB",
+        **more,
+    }
+
+
+def session(**more: Any) -> dict[str, Any]:
+    """A Redis with its data on a volume."""
+    kept = redis(command=["redis-server", "--dir", "/data"], volume="/data")
+    return {**kept, "health": {"command": ["redis-cli", "ping"], "interval": "1s"}, **more}
+
+
 def shop() -> dict[str, Any]:
     """The shop with two onlookers: ``friend`` may reach what it declares, ``stranger`` declares nothing."""
     return {
@@ -301,16 +320,7 @@ def shop() -> dict[str, Any]:
             after=["session"],
             env={"REDIS": "${session.address}"},
         ),
-        "session": {
-            "image": IMAGES[1],
-            "command": ["redis-server", "--dir", "/data"],
-            "user": "redis",
-            "port": 6379,
-            "protocol": "tcp",
-            "memory": "64MiB",
-            "volume": "/data",
-            "health": {"command": ["redis-cli", "ping"], "interval": "1s"},
-        },
+        "session": session(),
         "friend": probe(
             uses=["session", "cart"],
             after=["session"],

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.hosts.shop import IMAGES, Stack, docker, web
+from tests.hosts.shop import IMAGES, Stack, docker, session, web
 
 pytestmark = pytest.mark.docker
 Make = Callable[[dict[str, Any]], Stack]
@@ -24,17 +24,8 @@ Make = Callable[[dict[str, Any]], Stack]
 
 @pytest.fixture
 def stack(new_stack: Make) -> Iterator[Stack]:
-    session = {
-        "image": IMAGES[1],
-        "command": ["redis-server", "--dir", "/data", "--appendonly", "yes", "--appendfsync", "always"],
-        "user": "redis",
-        "port": 6379,
-        "protocol": "tcp",
-        "memory": "64MiB",
-        "volume": "/data",
-        "health": {"command": ["redis-cli", "ping"], "interval": "1s"},
-    }
-    made = new_stack({"session": session, "web": web()})
+    command = ["redis-server", "--dir", "/data", "--appendonly", "yes", "--appendfsync", "always"]
+    made = new_stack({"session": session(command=command), "web": web()})
     made.up()
     yield made
     left = docker("volume", "ls", "-q", "--filter", "name=quayside-backup-")

@@ -26,7 +26,7 @@ from rehearsal import destroy
 from tests.hosts.fleet import Fleet
 from tests.hosts.fleet_remains import run
 from tests.hosts.load import Running
-from tests.hosts.shop import FULL, IMAGES, PYTHON, ROOT, Run, ended, rehearsal
+from tests.hosts.shop import FULL, PYTHON, ROOT, Run, ended, rehearsal, session
 from tests.hosts.wire import PINGS, by_certificate
 from tests.mesh import Authority
 
@@ -133,17 +133,7 @@ def shop() -> dict[str, Any]:
     return {
         "web": app("1", routes=["web.{domain}"], uses=["api"], replicas=2),
         "api": app("1", uses=["session"]),
-        "session": {
-            "image": IMAGES[1],
-            "command": ["redis-server", "--dir", "/data"],
-            "user": "redis",
-            "port": 6379,
-            "protocol": "tcp",
-            "memory": "64MiB",
-            "volume": "/data",
-            "place": "host2",
-            "health": {"command": ["redis-cli", "ping"], "interval": "1s"},
-        },
+        "session": session(place="host2"),
         # It declares nothing: one on the host of the Redis, one on another.
         "stranger": app("1", routes=["stranger.{domain}"], replicas=2),
     }

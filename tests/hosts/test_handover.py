@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from tests.hosts.load import Running
-from tests.hosts.shop import IMAGES, Stack, docker, probe, takes_minutes, web
+from tests.hosts.shop import Stack, docker, probe, redis, takes_minutes, web
 
 pytestmark = pytest.mark.docker
 
@@ -56,18 +56,6 @@ class Watched(threading.Thread):
 def network_names(stack: Stack) -> set[str]:
     (edge,) = stack.containers("edge")
     return set(edge["NetworkSettings"]["Networks"])
-
-
-def redis(**more: Any) -> Services:
-    return {
-        "image": IMAGES[1],
-        "command": ["redis-server", "--save", ""],
-        "user": "redis",
-        "port": 6379,
-        "protocol": "tcp",
-        "memory": "64MiB",
-        **more,
-    }
 
 
 @pytest.mark.parametrize("gone", [True, False], ids=["services gone", "uses gone"])

@@ -25,7 +25,7 @@ import yaml
 
 from tests.hosts.fleet import Fleet, Host
 from tests.hosts.load import Running
-from tests.hosts.shop import IMAGES, ROOT, Run, agent_with, ended, rehearsal, takes_minutes
+from tests.hosts.shop import ROOT, Run, agent_with, ended, rehearsal, session, takes_minutes
 from tests.hosts.test_fleet_release import app
 
 pytestmark = pytest.mark.docker
@@ -59,17 +59,7 @@ class Project:
         self.services: dict[str, Any] = {
             "web": app("1", routes=["web.{domain}"], uses=["api"], replicas=2),
             "api": app("1", routes=[], uses=["session"], place="host2"),
-            "session": {
-                "image": IMAGES[1],
-                "command": ["redis-server", "--dir", "/data"],
-                "user": "redis",
-                "port": 6379,
-                "protocol": "tcp",
-                "memory": "64MiB",
-                "volume": "/data",
-                "place": "host3",
-                "health": {"command": ["redis-cli", "ping"], "interval": "1s"},
-            },
+            "session": session(place="host3"),
         }
         (root / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")
         (root / "__main__.py").write_text(PROGRAM)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from planning.aws import fargate
 from planning.aws.capacity import Fit, Pool, TaskLoad, fit, resolve, rows
 from planning.aws.instances import INSTANCE_TYPES, registered_memory
+from settings.units import MIB
 
 FEW = settings(max_examples=100, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 MANY = settings(max_examples=300, deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -285,14 +286,14 @@ def test_a_thousand_services_take_no_time() -> None:
 
 
 @MANY
-@given(st.floats(0.01, 16), st.integers(6 * fargate.MIB, 120 * 1024 * fargate.MIB))
+@given(st.floats(0.01, 16), st.integers(6 * MIB, 120 * 1024 * MIB))
 def test_fargate_holds_the_task_and_nothing_smaller_does(cpu: float, memory: int) -> None:
     found = fargate.size(cpu, memory)
     assert found is not None
     assert found.cpu - found.unused_cpu >= cpu * 1024 > found.cpu - found.unused_cpu - 1
-    assert (found.memory - found.unused_memory) * fargate.MIB >= memory
+    assert (found.memory - found.unused_memory) * MIB >= memory
     assert found.unused_cpu >= 0 <= found.unused_memory
-    exact = fargate.size(found.cpu / 1024, found.memory * fargate.MIB)
+    exact = fargate.size(found.cpu / 1024, found.memory * MIB)
     assert exact is not None
     assert (exact.cpu, exact.memory, exact.unused_cpu, exact.unused_memory) == (found.cpu, found.memory, 0, 0)
     less = fargate.size(cpu / 2, memory // 2)
