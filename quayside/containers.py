@@ -99,9 +99,8 @@ def ask_edge(edge: Container | None, docker: Sequence[str] = DOCKER) -> tuple[st
     """HAProxy's own `show stat` and `show servers state`; both empty when it does not answer."""
     if edge is None or not edge.running:
         return "", ""
-    ask = (
-        f"echo 'show stat' | nc 127.0.0.1 {STATS_PORT}; echo ---; echo 'show servers state' | nc 127.0.0.1 {STATS_PORT}"
-    )
+    nc = f"timeout 5 nc 127.0.0.1 {STATS_PORT}"
+    ask = f"echo 'show stat' | {nc}; echo ---; echo 'show servers state' | {nc}"
     done = run([*docker, "exec", edge.id, "sh", "-c", ask], timeout=15)
     stat, _, state = done.stdout.partition("---\n")
     return stat, state

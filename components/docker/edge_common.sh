@@ -5,7 +5,8 @@ cd /var/lib/haproxy || exit 1
 servers() { sed -n 's/^#: server //p' "$1" 2>/dev/null; }
 digest_of() { sed -n 's/^#: digest //p' "$1"; }
 answering() { (timeout 2 wget -q -O - http://127.0.0.1:9903/) 2>/dev/null; }
-ask_master() { echo "$1" | nc -w 5 127.0.0.1 9901 2>/dev/null; }
+# A question to a worker that ends meanwhile is never answered, nor closed, by HAProxy 3.2; nc itself waits for ever.
+ask_master() { (echo "$1" | timeout 5 nc 127.0.0.1 9901) 2>/dev/null; }
 
 # A client that is killed leaves its scripts running in here. The run that came last owns the edge: an older one notices
 # and stops, and whoever holds the lock is waited for, so that two never write the configuration at once.

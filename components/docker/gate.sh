@@ -9,7 +9,14 @@ probe() { # container port path host timeout
         | awk 'match($0, /HTTP\/[0-9.]+ [0-9][0-9][0-9].*/) { print substr($0, RSTART); found = 1; exit } { last = $0 } END { if (!found) print last }'
 }
 reach() { # container port timeout
-    nc -w "$3" "$1" "$2" </dev/null >/dev/null 2>&1 && echo open || echo "port $2 refuses connections"
+    (
+        timeout "$(($3 + 1))" nc -w "$3" "$1" "$2" </dev/null >/dev/null 2>&1
+        case $? in
+            # Ended by us: it is connected to what waits for its client to speak.
+            0 | 124 | 143) echo open ;;
+            *) echo "port $2 refuses connections" ;;
+        esac
+    ) 2>/dev/null # where the shell says that something was ended
 }
 
 gate() { # service slot container id gate port path host timeout grace

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import shutil
+import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +248,30 @@ def test_of_the_worker_of_both_it_waits_only_for_what_other_hosts_send(tmp_path:
 
 def test_a_worker_without_an_answer_is_not_one_that_serves_nothing(tmp_path: Path) -> None:
     assert retired(tmp_path, "8").returncode == 1
+
+
+@contextmanager
+def silent() -> Iterator[int]:
+    """A port that takes every connection and never says anything, nor hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_master_that_never_answers_is_not_waited_for(tmp_path: Path) -> None:
+    """HAProxy 3.2 holds on to the connection that asked a worker which ended meanwhile: the release would, too."""
+    with silent() as port:
+        began = time.monotonic()
+        script = COMMON.replace("/var/lib/haproxy", str(tmp_path)).replace("127.0.0.1 9901", f"127.0.0.1 {port}")
+        done = edge_shell(f'{script}\nask_master "@!7 show servers conn"')
+    assert (done.stdout, done.stderr) == ("", "")
+    assert 4 < time.monotonic() - began < 8
+
+
+def test_what_waits_for_its_client_to_speak_is_open() -> None:
+    text = (SCRIPTS / "gate.sh").read_text()
+    reach = text[text.index("reach() {") : text.index("gate() {")]
+    with silent() as port:
+        done = edge_shell(f"{reach}\nreach 127.0.0.1 {port} 1")
+    assert (done.stdout, done.stderr) == ("open\n", "")
+    done = edge_shell(f"{reach}\nreach 127.0.0.1 {port} 1")
+    assert (done.stdout, done.stderr) == (f"port {port} refuses connections\n", "")
