@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, cast
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
@@ -135,7 +135,11 @@ class HostBalancer(Settings):
 
 
 def _hosts_kind(value: object) -> str:
-    named = isinstance(value, dict) and value and all(isinstance(host, (dict, NamedHost)) for host in value.values())  # pyright: ignore[reportUnknownVariableType,reportUnknownMemberType]
+    if not isinstance(value, dict) or not value:
+        return "\0pool"
+    given = cast("dict[object, object]", value)
+    # `{web1: cx33}` was meant as a name, too, and `{count: {type: cx33}}` is one.
+    named = given.keys().isdisjoint(HostPool.model_fields) or all(isinstance(host, dict) for host in given.values())
     return "\0named" if named else "\0pool"
 
 

@@ -387,6 +387,10 @@ def _problem(detail: ErrorDetails, root: object, prefix: str) -> Problem:
         fix = f"write [{shown_text(detail['input'])}]" if len(detail["input"]) < 40 else ""
     if expected == "a list" and isinstance(detail["input"], dict):
         fix = "begin each item with `- `"
+    if root is Service and not where:
+        fix = f"write {{image: {shown_text(detail['input']) if isinstance(detail['input'], str) else '…'}}}"
+    elif expected == "a mapping" and (keys := _known(root, where)):
+        fix = f"known keys: {', '.join(keys)}"
     return Problem(path, f"should be {expected}, got {got}", fix)
 
 

@@ -372,7 +372,10 @@ def test_wrong_images(image: str, expected: str) -> None:
             {"cloud": None},
             "quayside:cloud: is missing; it is one of aws, hetzner, local\n    pulumi config set quayside:cloud local --stack dev",
         ),
-        ({"edge": "on"}, 'quayside:edge: should be a mapping, got "on"'),
+        (
+            {"access": "on"},
+            'quayside:access: should be a mapping, got "on"\n    known keys: ssh, keys',
+        ),
         ({"edge": '{"htp": 1}'}, 'quayside:edge/htp: unknown key; did you mean "http"?'),
         (
             {"edge": {"extra": ["a\nb"]}},
@@ -425,6 +428,14 @@ def test_wrong_images(image: str, expected: str) -> None:
         (
             {**FLEET, "burst": {"services": ["wbe"]}},
             'quayside:burst/services/0: there is no service "wbe"\n    did you mean "web"?',
+        ),
+        (
+            {**FLEET, "capacity": {"hosts": {"web1": "cx33"}}},
+            'quayside:capacity/hosts/web1: should be a mapping, got "cx33"\n    known keys: type, location',
+        ),
+        (
+            {**FLEET, "capacity": {"hosts": 2}},
+            "quayside:capacity/hosts: should be a mapping, got 2\n    known keys: count, type, skip",
         ),
         (
             {**FLEET, "capacity": {"hosts": {"count": 1, "type": "a", "skp": [1]}}},
@@ -581,7 +592,8 @@ def test_a_laptop_may_have_its_owners_registry() -> None:
             "services: {web: {}}",
             "services/web/image: is missing\n    set it in services.yaml, or in the stack's file under quayside:services",
         ),
-        ("services: {web: nginx}", 'services/web: should be a mapping, got "nginx"'),
+        ("services: {web: nginx}", 'services/web: should be a mapping, got "nginx"\n    write {image: nginx}'),
+        ("services: {web: [nginx]}", "services/web: should be a mapping, got a list\n    write {image: …}"),
         ("[" * 5000, "services.yaml: is nested deeper than 32 levels"),
         ("services: &a {b: *a}", "services.yaml: is nested deeper than 32 levels"),
     ],
