@@ -88,7 +88,7 @@ def releases(
 ) -> Result:
     """Carry the ten releases out under load. ``deploy`` gives an exit code, ``serving`` the version that answers."""
     result = Result(Report())
-    with Running(port, HOST) as load:
+    with Running(port, HOST, pause=0.02) as load:
         for release in RELEASES:
             version, sick, bad_edge = release
             began = time.monotonic()
