@@ -611,9 +611,14 @@ def test_others_serve_when_a_host_dies(release: Release) -> None:
     for takes, loads in ((0, quick), (2, slow)):
         for load in loads:
             print(f"slowest {load.report.slowest:.1f} s; {load.report}")
-            # An answer that had begun when its host died cannot be had again from another.
-            begun = [why for why in load.report.reasons if "Incomplete" in why and "of undefined expected" not in why]
-            assert load.report.failed == len(begun) <= 2, str(load.report)
+            # What was under way to the host that died: an answer that had begun cannot be had again from another. One
+            # that had not is asked for again, but by HAProxy 2.6 (Debian's) not where its connection ends by an error.
+            cut = [
+                why
+                for why in load.report.reasons
+                if "Incomplete" in why and float(why.partition("after ")[2].partition(" s")[0]) > 1.5
+            ]
+            assert load.report.failed == len(cut) <= 2, str(load.report)
             # What is promised is counted on a machine that no other test keeps busy.
             assert load.report.slowest < takes + (3.2 if FULL else 6)
     # Declared down, the others are released without it, and it comes back as it was.
