@@ -26,7 +26,7 @@ from pathlib import Path
 ADDRESS = "127.0.0.1"
 TIMEOUT = 15.0
 RECORDED_FAILURES = 40
-PAUSE = 0.02 if os.environ.get("QUAYSIDE_FULL") == "1" else 0.1
+PAUSE = 0.02 if os.environ.get("QUAYSIDE_FULL") == "1" else 0.2
 """Seconds between two requests of one client. What CI runs beside other tests leaves them some of the machine."""
 
 

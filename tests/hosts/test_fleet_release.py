@@ -369,7 +369,7 @@ def every(
             keep_alive=8,
             close=6,
             waiting=waiting,
-            pause=0.05 if FULL else 0.1,
+            pause=0.05 if FULL else 0.2,
         )
         for name in hosts
     ]
