@@ -209,7 +209,7 @@ def _file_sets(files: Sequence[RenderedFile], slots: Sequence[Slot]) -> Mapping[
 def _service_plan(
     name: str, stack: Stack, subnet: subnets.Subnet, rendered: Rendered, public: Mapping[routes.Route, str]
 ) -> ServicePlan:
-    service = stack.services[name]
+    service = rendered.settings
     replicas, canaries = placement.replica_count(service), placement.canary_count(service)
     share = service.canary.share if service.canary else 0
     weight, canary_weight = weights(replicas, canaries, share)

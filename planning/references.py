@@ -20,6 +20,7 @@ from settings.service import Service
 
 _REFERENCE = re.compile(r"\$\{([^{}]*)\}")
 HOSTS = "hosts"
+SECRETS = "secrets"
 _ATTRIBUTES = ("url", "address", "host", "port")
 
 
@@ -47,10 +48,17 @@ class Resolver:
         self._hosts = hosts or {} if HOSTS not in services else None
         self.problems: list[Problem] = []
 
-    def text(self, path: str, text: str) -> str:
-        """Replace every ``${service.attribute}`` and ``${domain}``; ``$${`` stands for a literal ``${``."""
-        parts = text.split("$${")
-        return "${".join(_REFERENCE.sub(lambda m: self._value(path, m[1].strip()), part) for part in parts)
+    def text(self, path: str, text: str, only: re.Pattern[str] | None = None) -> str:
+        """Replace every ``${service.attribute}`` and ``${domain}``; ``$${`` stands for a literal ``${``.
+
+        What is not like ``only`` stays as it is.
+        """
+
+        def value(found: re.Match[str]) -> str:
+            reference = found[1].strip()
+            return found[0] if only is not None and not only.fullmatch(reference) else self._value(path, reference)
+
+        return "${".join(_REFERENCE.sub(value, part) for part in text.split("$${"))
 
     def template(self, path: str, text: str) -> str:
         """Render a Jinja template in which ``{{ cart.url }}``, ``{{ domain }}`` and ``{{ env.X }}`` are known."""
@@ -100,6 +108,18 @@ class Resolver:
         return ""
 
     def _problem(self, path: str, reference: str, target: str, attribute: str) -> Problem | None:
+        if target == SECRETS and target not in self._services:
+            return Problem(
+                path,
+                f"${{{reference}}}: a secret stands neither in a text nor in a file, where it would be plain to read",
+                f"make the whole value a secret, and name its key: services/{self._name}/secrets: {{NAME: KEY}}",
+            )
+        if target not in self._services and "/command" in path and not attribute:
+            return Problem(
+                path,
+                f"${{{reference}}} names no service; a variable is replaced by a shell alone, and none reads this",
+                f"write [sh, -c, '…'], or $${{{reference}}} for the text itself",
+            )
         if target not in self._services:
             return Problem(
                 path, f'${{{reference}}} names no service; there is no "{target}"', did_you_mean(target, self._services)

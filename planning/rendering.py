@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from planning import references
 from settings.capacity import HostCapacity
+from settings.commands import REFERENCE, is_script
 from settings.problems import Problem
-from settings.service import File
+from settings.service import File, Service
 from settings.stack import Stack
 
 
@@ -25,6 +26,8 @@ class Rendered:
     env: Mapping[str, str]
     canary_env: Mapping[str, str]
     files: Sequence[RenderedFile]
+    settings: Service
+    """The service with its commands as they are run."""
 
 
 def render(name: str, stack: Stack, sources: Mapping[str, str], problems: list[Problem]) -> Rendered:
@@ -39,8 +42,28 @@ def render(name: str, stack: Stack, sources: Mapping[str, str], problems: list[P
         for key, value in sorted((service.canary.env if service.canary else {}).items())
     }
     files = [_render_file(name, path, file, sources, resolver) for path, file in sorted(service.files.items())]
+    settings = _with_commands(name, service, resolver)
     problems += resolver.problems
-    return Rendered(env, canary_env, files)
+    return Rendered(env, canary_env, files, settings)
+
+
+def _with_commands(name: str, service: Service, resolver: references.Resolver) -> Service:
+    at = f"services/{name}"
+    command, health = service.command, service.health
+    if command is not None:
+        command = _render_command(f"{at}/command", command, resolver)
+    if health.command is not None:
+        checked = _render_command(f"{at}/health/command", health.command, resolver)
+        health = health.model_copy(update={"command": checked})
+    return service.model_copy(update={"command": command, "health": health})
+
+
+def _render_command(path: str, command: Sequence[str], resolver: references.Resolver) -> tuple[str, ...]:
+    """Every ``${…}`` replaced, but for the variables of a shell's own script."""
+    return tuple(
+        resolver.text(path, item, REFERENCE if is_script(command, number) else None)
+        for number, item in enumerate(command)
+    )
 
 
 def _render_file(

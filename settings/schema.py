@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from settings import types as kinds
 from settings.capacity import AwsCapacity, HostCapacity
+from settings.commands import Command
 from settings.parse import field_types
 from settings.service import Service
 from settings.stack import Stack
@@ -89,7 +90,7 @@ _WORDS: tuple[tuple[object, str], ...] = (
     (kinds.Cidr, "an address range"),
     (kinds.PrivateRange, "a private range"),
     (kinds.Address, "an address"),
-    (kinds.Command, "text or list"),
+    (Command, "text or list"),
     (kinds.EdgeLine, "a line"),
     (kinds.Capability, "a capability"),
     (kinds.Image, "an image"),

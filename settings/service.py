@@ -7,6 +7,7 @@ from typing import Annotated, Literal, cast
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from settings.base import Settings, refused, should_be
+from settings.commands import Command
 from settings.types import (
     AbsolutePath,
     AlarmName,
@@ -16,7 +17,6 @@ from settings.types import (
     BalancerNumber,
     Capability,
     Cidr,
-    Command,
     Count,
     Cpu,
     Cron,
@@ -232,7 +232,8 @@ class Service(Settings):
     image: Image
     """`repository[:tag][@sha256:…]`. Outside stack `local` the digest is required."""
     command: Command | None = None
-    """Replaces the image's command. A string is split as a shell would."""
+    """Replaces the image's command. Text is split into words, and no shell reads it: for `&&`, `|`, `>` or `$NAME`,
+    write `[sh, -c, '…']`. `${cart.address}` and the like are replaced as in `env`."""
     user: User | None = None
     """User the process runs as; unset: the image's own."""
     port: Port | None = None

@@ -11,7 +11,6 @@ import difflib
 import ipaddress
 import math
 import re
-import shlex
 import zoneinfo
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -686,32 +685,6 @@ EnvValue = Annotated[
 ]
 Text = EnvValue
 
-
-def _command(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            value = shlex.split(value)
-        except ValueError as error:
-            raise refused(f"cannot be split as a shell would: {str(error).lower()}", "write it as a list") from None
-    if isinstance(value, (list, tuple)):
-        if not value:
-            raise should_be("a command, as text or as a list", "leave it out to keep the image's own")
-        return cast("object", value)
-    raise should_be("a command, as text or as a list")
-
-
-Command = Annotated[
-    tuple[EnvValue, ...],
-    BeforeValidator(_command),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "minLength": 1},
-                {"type": "array", "minItems": 1, "items": {"type": ["string", "number", "boolean"]}},
-            ]
-        }
-    ),
-]
 
 _SECTIONS = re.compile(
     "global|defaults|frontend|backend|listen|userlist|peers|resolvers|mailers|program|cache|ring|http-errors|"

@@ -172,7 +172,7 @@ def _service(
     pool: Pool | None,
     problems: list[Problem],
 ) -> AwsService:
-    service = stack.services[name]
+    service = rendered.settings
     used = any(name in other.uses for other in stack.services.values())
     connect = None
     if used or service.uses:

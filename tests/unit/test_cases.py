@@ -1,0 +1,236 @@
+# ruff: noqa: E501  # a message word for word is read on one line
+"""Small stacks after public reports of users of other tools: each is right here, or refused by name."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from planning import Plan, plan
+from planning.aws.model import AwsPlan
+from planning.aws.plan import plan as plan_aws
+from settings.parse import parse
+from settings.problems import ConfigError
+from settings.stack import Stack
+
+DIGEST = "sha256:1f3c5a8e0b92d47c6e8a1d5f70b3c9e24a6d81f7350c2be9948d6f1a7c0e53b8"
+AWS: dict[str, Any] = {
+    "cloud": "aws",
+    "domain": "example.com",
+    "capacity": {"instances": {"types": ["m7g.large"], "max": 4}},
+}
+LOCAL: dict[str, Any] = {"cloud": "local", "edge": {"http": 8080}}
+
+
+def stack(services: str, config: dict[str, Any]) -> Stack:
+    return parse(
+        project="shop", stack="dev", services=services, config=config, secrets=["db", "gcp"], region="eu-central-1"
+    )
+
+
+def with_digests(services: str) -> str:
+    """Images as a stack outside of a laptop needs them."""
+    return re.sub(r"(image: [a-z/]+):1\b", rf"\1@{DIGEST}", services)
+
+
+def on_aws(services: str) -> AwsPlan:
+    return plan_aws(stack(with_digests(services), AWS), {})
+
+
+def local(services: str) -> Plan:
+    return plan(stack(services, LOCAL), {})
+
+
+def problems(services: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        local(services)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def problems_on_aws(services: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        on_aws(services)
+    return [str(problem) for problem in caught.value.problems]
+
+
+# --- 02: values with special characters, and a reference in a command -----------------------------------------------
+
+SPECIALS = r"""
+services:
+  app:
+    image: example/app:1
+    port: 8080
+    command: ["serve", "--hash=$2a$12$mSNGEiOT", "--url=${db.address}", "--literal=$${db.address}"]
+    uses: [db]
+    env:
+      HASH: '$2a$12$mSNGEiOT7urQP/Xs10XzPurl5cmVj6tavHRZQUK0jIFXRWFBGmssu'
+      PASS: 'su #per''pa"ss`$word\n!&@*'
+      KEY: "-----BEGIN KEY-----\nab\ncd\n-----END KEY-----\n"
+      UNI: "Grüße 日本 🚀"
+      SPACES: "  two  "
+      EMPTY: ""
+      DOLLARS: "a$$b$$${domain}"
+      LIT: "$${HOME}"
+  db: {image: example/db:1, user: "999:999", port: 5432, protocol: tcp, health: {command: "pg_isready --host ${domain}", interval: 5s}}
+"""
+ARRIVES = {
+    "HASH": "$2a$12$mSNGEiOT7urQP/Xs10XzPurl5cmVj6tavHRZQUK0jIFXRWFBGmssu",
+    "PASS": "su #per'pa\"ss`$word\\n!&@*",
+    "KEY": "-----BEGIN KEY-----\nab\ncd\n-----END KEY-----\n",
+    "UNI": "Grüße 日本 🚀",
+    "SPACES": "  two  ",
+    "EMPTY": "",
+    "DOLLARS": "a$$b$${domain}",
+    "LIT": "${HOME}",
+}
+SERVES = ("serve", "--hash=$2a$12$mSNGEiOT", "--url=db:5432", "--literal=${db.address}")
+
+
+def test_02_values_arrive_as_written_and_references_are_replaced_in_commands() -> None:
+    here = local(SPECIALS).services
+    (slot,) = here["app"].slots
+    assert (here["app"].settings.command, slot.env) == (SERVES, ARRIVES)
+    assert here["db"].settings.health.command == ("pg_isready", "--host", "localhost")
+    there = on_aws(SPECIALS).services
+    assert (there["app"].settings.command, there["app"].variants[0].env) == (SERVES, ARRIVES)
+    assert there["db"].settings.health.command == ("pg_isready", "--host", "example.com")
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (
+            "[serve, '--to=${db.address}']",
+            '${db.address} names "db", which this service does not use\n    add db to services/app/uses',
+        ),
+        (
+            "[serve, '--queue=${QUEUE}']",
+            "${QUEUE} names no service; a variable is replaced by a shell alone, and none reads this\n    write [sh, -c, '…'], or $${QUEUE} for the text itself",
+        ),
+        (
+            "[sh, -c, 'serve ${QUEUE:-default} ${dbb.address}']",
+            '${dbb.address} names no service; there is no "dbb"\n    did you mean "db"?',
+        ),
+    ],
+)
+def test_02_what_a_reference_in_a_command_cannot_be(command: str, expected: str) -> None:
+    text = f"services: {{app: {{image: app:1, command: {command}}}, db: {{image: db:1, port: 5432, protocol: tcp}}}}"
+    assert problems(text) == [f"services/app/command: {expected}"]
+    assert problems_on_aws(text) == [f"services/app/command: {expected}"]
+
+
+def test_02_a_shell_keeps_its_own_variables() -> None:
+    text = """
+    services:
+      app: {image: app, uses: [db], command: [sh, -c, 'serve "${QUEUE:-x}" $HOME ${db.address} && echo ${f%.*}']}
+      db: {image: db, port: 5432, protocol: tcp}
+    """
+    assert local(text).services["app"].settings.command == (
+        "sh",
+        "-c",
+        'serve "${QUEUE:-x}" $HOME db:5432 && echo ${f%.*}',
+    )
+
+
+# --- 11: a secret is no part of a text -------------------------------------------------------------------------------
+
+
+def test_11_a_secret_in_a_text_or_a_file() -> None:
+    said = "a secret stands neither in a text nor in a file, where it would be plain to read"
+    fix = "make the whole value a secret, and name its key: services/app/secrets: {NAME: KEY}"
+    text = """
+    services:
+      app:
+        image: example/app
+        port: 8000
+        env: {URL: "postgres://app:${secrets.db}@db/app"}
+        files: {/run/app/gcp.json: {content: "${secrets.gcp}"}}
+    """
+    assert problems(text) == [
+        f"services/app/env/URL: ${{secrets.db}}: {said}\n    {fix}",
+        f"services/app/files/run/app/gcp.json: ${{secrets.gcp}}: {said}\n    {fix}",
+    ]
+
+
+# --- 20: no shell reads a command ------------------------------------------------------------------------------------
+
+ALONE = "which only a shell understands, and no shell reads it"
+
+
+def test_20_a_command_that_only_a_shell_understands() -> None:
+    text = """
+    services:
+      db:
+        image: postgres:1
+        port: 5432
+        protocol: tcp
+        health: {command: "pg_isready -U $POSTGRES_USER || exit 1"}
+      worker: {image: worker:1, command: "rake db:migrate && sidekiq -q ${QUEUE}"}
+    """
+    or_quotes = "or put it in single quotes if the program is to get it as it is"
+    expected = [
+        f"services/db/health/command: has \"||\" in it, {ALONE}\n    write [sh, -c, 'pg_isready -U $POSTGRES_USER || exit 1'], {or_quotes}",
+        f"services/worker/command: has \"&&\" in it, {ALONE}\n    write [sh, -c, 'rake db:migrate && sidekiq -q ${{QUEUE}}'], {or_quotes}",
+    ]
+    assert problems(text) == expected
+    assert problems_on_aws(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "word"),
+    [
+        ("a && b", "&&"),
+        ("a&&b", "&&"),
+        ("a || exit 1", "||"),
+        ("a | b", "|"),
+        ("cd /app; run", ";"),
+        ("a > /tmp/log", ">"),
+        ("a 2>&1", "2>"),
+        ("a < /tmp/in", "<"),
+        ("sleep 5 &", "&"),
+        ("a $NAME", "$NAME"),
+        ('a "$NAME"', "$NAME"),
+        ("a ${NAME}", "${NAME}"),
+        ("a ${NAME:-x}", "${NAME:-x}"),
+        ("a $(id -u)", "$(id -u)"),
+        ("a `id`", "`"),
+        ("sh -c echo $NAME", "$NAME"),
+    ],
+)
+def test_20_text_for_a_shell_is_refused(command: str, word: str) -> None:
+    (problem,) = problems(f"services: {{a: {{image: a, command: {command!r}}}}}")
+    assert problem.startswith(f'services/a/command: has "{word}" in it, {ALONE}\n    ')
+
+
+def test_20_a_variable_set_before_the_program() -> None:
+    assert problems("services: {a: {image: a, command: RAILS_ENV=production bundle exec puma}}") == [
+        'services/a/command: sets "RAILS_ENV", as only a shell does, and no shell reads it\n    write RAILS_ENV under env, and begin with the program'
+    ]
+
+
+@pytest.mark.parametrize("item", ["&&", "||", "$NAME"])
+def test_20_an_item_for_a_shell_is_refused(item: str) -> None:
+    assert problems(f"services: {{a: {{image: a, command: [a, '{item}', b]}}}}") == [
+        f"services/a/command: has \"{item}\" for an item, {ALONE}\n    write [sh, -c, '…'], with all of it in one text"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("\"nginx -g 'daemon off;'\"", ["nginx", "-g", "daemon off;"]),
+        ("\"sh -c 'a && b > $NAME'\"", ["sh", "-c", "a && b > $NAME"]),
+        ("'sh -c \"a && b $NAME\"'", ["sh", "-c", "a && b $NAME"]),
+        ("[/bin/bash, -ec, 'a | b $NAME']", ["/bin/bash", "-ec", "a | b $NAME"]),
+        ("['-c', 'echo $NAME']", ["-c", "echo $NAME"]),
+        ("[sort, -t, '|']", ["sort", "-t", "|"]),
+        ("[find, ., -exec, rm, '{}', ';']", ["find", ".", "-exec", "rm", "{}", ";"]),
+        ("'grep a|b http://x/?a=1&b=2 --x<y -->'", ["grep", "a|b", "http://x/?a=1&b=2", "--x<y", "-->"]),
+        (r"'echo \$NAME $${NAME}'", ["echo", "$NAME", "${NAME}"]),
+        ("[serve, --hash=$2a$12$mSNGEiOT]", ["serve", "--hash=$2a$12$mSNGEiOT"]),
+    ],
+)
+def test_20_what_needs_no_shell_or_gets_one_stays(command: str, expected: list[str]) -> None:
+    assert local(f"services: {{a: {{image: a, command: {command}}}}}").services["a"].settings.command == tuple(expected)
