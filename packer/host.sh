@@ -82,8 +82,11 @@ QUAYSIDE-END
 put 0644 /etc/systemd/system/quayside-firewall.service <<'QUAYSIDE-END'
 [Unit]
 Description=Packet filter of the quayside fleet
+DefaultDependencies=no
 Wants=network-pre.target
-Before=network-pre.target docker.service
+After=local-fs.target
+Before=network-pre.target docker.service shutdown.target
+Conflicts=shutdown.target
 
 [Service]
 Type=oneshot

@@ -111,11 +111,16 @@ ClientAliveInterval 30
 ClientAliveCountMax 4
 """
 
+# Default dependencies would put it after sysinit.target, which waits for cloud-init, which waits for the network, which
+# waits for this filter. systemd would then drop one of them at each boot, and which one is chance.
 _FIREWALL_UNIT = f"""\
 [Unit]
 Description=Packet filter of the quayside fleet
+DefaultDependencies=no
 Wants=network-pre.target
-Before=network-pre.target docker.service
+After=local-fs.target
+Before=network-pre.target docker.service shutdown.target
+Conflicts=shutdown.target
 
 [Service]
 Type=oneshot
