@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from planning import references
@@ -12,6 +12,9 @@ from settings.commands import REFERENCE, is_script
 from settings.problems import Problem
 from settings.service import File, Service
 from settings.stack import Stack
+
+LONGEST_TEXT = 32 * 4096 - 1
+"""Bytes of one argument or variable: Linux's MAX_ARG_STRLEN, 32 pages, less the zero at its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,7 @@ def render(name: str, stack: Stack, sources: Mapping[str, str], problems: list[P
         key: resolver.text(f"services/{name}/canary/env/{key}", value)
         for key, value in sorted((service.canary.env if service.canary else {}).items())
     }
+    problems += _too_long(f"services/{name}", service.command or (), env, canary_env)
     files = [_render_file(name, path, file, sources, resolver) for path, file in sorted(service.files.items())]
     settings = _with_commands(name, service, resolver)
     problems += resolver.problems
@@ -64,6 +68,23 @@ def _render_command(path: str, command: Sequence[str], resolver: references.Reso
         resolver.text(path, item, REFERENCE if is_script(command, number) else None)
         for number, item in enumerate(command)
     )
+
+
+def _too_long(
+    at: str, command: Sequence[str], env: Mapping[str, str], canary_env: Mapping[str, str]
+) -> Iterator[Problem]:
+    """What no kernel starts a process with: the container would end with "argument list too long"."""
+    texts = {f"command/{number}": word for number, word in enumerate(command)}
+    texts |= {f"env/{key}": f"{key}={value}" for key, value in env.items()}
+    texts |= {f"canary/env/{key}": f"{key}={value}" for key, value in canary_env.items()}
+    for key, text in texts.items():
+        size = len(text.encode())
+        if size > LONGEST_TEXT:
+            yield Problem(
+                f"{at}/{key}",
+                f"has {size:,} bytes with its name; Linux gives a process no text of more than {LONGEST_TEXT:,}",
+                "write it to a file of the service (files), or put it into the image",
+            )
 
 
 def _render_file(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from rehearsal import aws_documents, aws_limits, aws_names, aws_relations
+from rehearsal import aws_documents, aws_limits, aws_names, aws_relations, aws_sizes
 from rehearsal.aws_models import Shape, request
 from rehearsal.aws_taught import COMMON, Taught, lookup
 from rehearsal.aws_values import received, wrong, wrong_length
@@ -62,6 +62,7 @@ def _others(found: Registration) -> Iterator[Finding]:
     yield from aws_names.check_name(found)
     yield from aws_relations.check(found)
     yield from aws_documents.check(found)
+    yield from aws_sizes.check(found)
 
 
 def _placed(finding: Finding, where: str) -> Finding:

@@ -12,7 +12,8 @@ from components.aws.alarms import ErrorAlarmArgs, error_alarm
 from components.aws.iam import Account
 from components.aws.release import deployment, timeouts
 from components.aws.roles import ExecSessions, ServiceRoles, ServiceRolesArgs, service_roles
-from components.aws.task_definition import DataVolume, TaskDefinitionArgs, logging, port_name, task_definition
+from components.aws.task_definition import DataVolume, TaskDefinitionArgs, task_definition
+from planning.aws.definition import logging, port_name
 from planning.aws.model import AwsService, Variant
 from settings.service import Rollout
 

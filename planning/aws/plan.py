@@ -10,6 +10,7 @@ from typing import Literal
 from planning import placement, references, routes
 from planning.aws import capacity, fargate, tasks
 from planning.aws.balancers import balancers
+from planning.aws.definition_size import definition_problems
 from planning.aws.images import image
 from planning.aws.model import (
     AwsPlan,
@@ -28,7 +29,7 @@ from planning.aws.schedule import aws_cron
 from planning.aws.security import security
 from planning.collect import collect
 from planning.order import creation_order
-from planning.rendering import Rendered, RenderedFile, render
+from planning.rendering import Rendered, render
 from settings.problems import ConfigError, Problem
 from settings.service import Autoscale, Service
 from settings.stack import Stack
@@ -49,8 +50,6 @@ def plan(stack: Stack, sources: Mapping[str, str]) -> AwsPlan:
     problems += routes.check_routes(routes.table(services, stack.domain))
     order = collect(problems, lambda: _order(services), ())
     rendered = {name: render(name, stack, sources, problems) for name in sorted(services)}
-    for name, found in rendered.items():
-        problems += _file_sizes(name, found.files)
     if problems:
         # What follows would stumble over the same, and tell it again in other words.
         raise ConfigError(sorted(problems))
@@ -60,6 +59,8 @@ def plan(stack: Stack, sources: Mapping[str, str]) -> AwsPlan:
     guarded, found = security(stack, behind)
     problems += found
     built = {name: _service(name, stack, rendered[name], behind, guarded, pool, problems) for name in sorted(services)}
+    for service in built.values():
+        problems += definition_problems(service, stack.region or "")
     fit = None
     if pool is not None:
         fit = _fit(stack, pool, built.values())
@@ -130,17 +131,6 @@ def _order(services: Mapping[str, Service]) -> Sequence[str]:
         "on aws a service is created after those it uses or comes after: take one of these away, "
         "or let one of them reach the other by its public route",
     )
-
-
-def _file_sizes(name: str, files: Iterable[RenderedFile]) -> Iterable[Problem]:
-    size = sum(len(file.content.encode()) + len(file.path) for file in files)
-    if size > tasks.FILES_LIMIT:
-        yield Problem(
-            f"services/{name}/files",
-            f"are {-(-size // 1024)} KiB in all, and on aws {tasks.FILES_LIMIT // 1024} KiB fit: "
-            "they travel inside the task definition",
-            "put large files into the image",
-        )
 
 
 def _pool(stack: Stack, problems: list[Problem]) -> Pool | None:

@@ -15,8 +15,6 @@ FILES_CPU = 0
 """CPU units: it is done before the service starts, and Fargate's sizes are too far apart to pay for it."""
 FILES_MEMORY = 32
 """MiB of the container that lays a service's files down and ends before the service starts."""
-FILES_LIMIT = 40 * 1024
-"""Bytes of a service's files: they travel inside the task definition, which ends at 64 KiB."""
 
 
 def capacity_of(stack: Stack) -> AwsCapacity:
@@ -30,8 +28,16 @@ def container_cpu(service: Service) -> int:
 
 
 def container_memory(service: Service) -> int:
-    """MiB of the service's own container, a hard limit."""
+    """MiB that the service's own container asks for."""
     return whole_mib(service.memory)
+
+
+def memory_limit(service: Service, task_memory: int, *, connected: bool) -> int:
+    """MiB that the service's own container may use, a hard limit: all of its task that nothing else there needs.
+
+    On instances that is what it asks for; on Fargate the size that AWS sells is paid for whether it is used or not.
+    """
+    return task_memory - (FILES_MEMORY if service.files else 0) - (SERVICE_CONNECT_MEMORY if connected else 0)
 
 
 def network_mode(service: Service) -> Literal["awsvpc", "bridge", "host"]:
