@@ -44,10 +44,10 @@ def render(name: str, stack: Stack, sources: Mapping[str, str], problems: list[P
         key: resolver.text(f"services/{name}/canary/env/{key}", value)
         for key, value in sorted((service.canary.env if service.canary else {}).items())
     }
-    problems += _too_long(f"services/{name}", service.command or (), env, canary_env)
     files = [_render_file(name, path, file, sources, resolver) for path, file in sorted(service.files.items())]
     settings = _with_commands(name, service, resolver)
     problems += resolver.problems
+    problems += _too_long(f"services/{name}", settings.command or (), env, canary_env)
     return Rendered(env, canary_env, files, settings)
 
 
