@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import types
-import typing
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
-from typing import Annotated, Any, Union, cast, get_args, get_origin
+from typing import Any, cast, get_args
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import TypeAdapter, ValidationError
 
 from settings import rules
 from settings.capacity import AwsCapacity, HostCapacity, Instances
-from settings.document import join, plain, read_yaml, shown, shown_text, step
+from settings.document import join, plain, read_yaml, shown, step
+from settings.hints import unknown_key
+from settings.messages import field, translated
 from settings.problems import ConfigError, Problem
 from settings.service import Service
 from settings.stack import Stack
@@ -51,20 +50,26 @@ def parse(
     settings, own = _settings(config, problems)
     # Without the file every service would be found incomplete, for that one reason.
     merged = {} if shared is None else _merge_services(shared, own, problems)
-    cloud = settings.get("cloud") if settings.get("cloud") in _CLOUDS else None
-    head = _head(project, stack, settings, cast("str | None", cloud), problems)
+    cloud = _cloud(settings)
+    head = _head(project, stack, settings, cloud, problems)
     if cloud == "aws" and region is not None:
-        found = _part("region", region, _field(Stack, "region"), problems, "aws:region")
+        found = _part("region", region, field(Stack, "region"), problems, "aws:region")
         head = head.model_copy(update=found or {"region": ""})  # wrong, and reported: nothing is compared with it
     ready: dict[str, Service] = {}
     for name, written in merged.items():
         problems += _check_name(f"services/{step(name)}", name)
-        ready |= _service(name, written, problems)
+        ready |= _service(name, written, problems, cloud)
     if shared is not None:
-        problems += rules.check(head, ready, names, cast("str | None", cloud), merged)
+        problems += rules.check(head, ready, names, cloud, merged)
     if problems:
         raise ConfigError(for_stack(stack, problems))
     return head.model_copy(update={"services": ready})
+
+
+def _cloud(settings: Mapping[str, object]) -> str | None:
+    """None where it is missing or wrong, which is reported by itself."""
+    cloud = settings.get("cloud")
+    return cloud if isinstance(cloud, str) and cloud in _CLOUDS else None
 
 
 def for_stack(stack: object, problems: Iterable[Problem]) -> list[Problem]:
@@ -106,7 +111,7 @@ def _shared_services(text: str, problems: list[Problem]) -> dict[str, object] | 
     mapping = cast("dict[str, object]", document)
     for key in mapping:
         if key != "services":
-            problems.append(_unknown(step(key), key, ["services"]))
+            problems.append(unknown_key(step(key), key, ["services"]))
     if "services" not in mapping:
         if not any(nearest(key, ["services"]) for key in mapping):
             problems.append(Problem("services", "is missing", start))
@@ -124,7 +129,7 @@ def _settings(config: Mapping[str, object], problems: list[Problem]) -> tuple[di
     for key, value in config.items():
         if not isinstance(key, str) or key not in _KEYS:  # pyright: ignore[reportUnnecessaryIsInstance]
             if key != "secrets":
-                problems.append(_unknown(f"quayside:{step(key)}", key, KEYS))
+                problems.append(unknown_key(f"quayside:{step(key)}", key, KEYS, of="Stack", cloud=_cloud(config)))
             continue
         at = key if key == "services" else f"quayside:{key}"
         try:
@@ -226,11 +231,11 @@ def _parses(image: str) -> bool:
 # --- checking --------------------------------------------------------------------------------------------------------
 
 
-def _service(name: str, written: object, problems: list[Problem]) -> dict[str, Service]:
+def _service(name: str, written: object, problems: list[Problem], cloud: str | None) -> dict[str, Service]:
     try:
         return {name: Service.model_validate(written, context=_WRITTEN)}
     except ValidationError as error:
-        problems += _translated(error, Service, join("services", name))
+        problems += translated(error, Service, join("services", name), cloud)
         return _without_wrong(name, written, {detail["loc"][0] for detail in error.errors() if detail["loc"]})
     except RecursionError:
         problems.append(Problem(join("services", name), "is nested too deeply"))
@@ -273,7 +278,7 @@ def _head(project: str, name: str, settings: dict[str, object], cloud: str | Non
             elif cloud == "local":
                 given[key] = AwsCapacity()  # whatever it holds, the rules refuse it
         else:
-            given |= _part(key, value, _field(Stack, key), problems)
+            given |= _part(key, value, field(Stack, key), problems)
     if settings.get("cloud") is None:
         fix = f"pulumi config set quayside:cloud local {_NAMED}"
         problems.append(Problem("quayside:cloud", f"is missing; it is one of {', '.join(_CLOUDS)}", fix))
@@ -292,152 +297,12 @@ def _part(
     try:
         return {key: _adapter(annotation).validate_python(value, context=_WRITTEN)}
     except ValidationError as error:
-        problems += _translated(error, annotation, at or f"quayside:{key}")
+        problems += translated(error, annotation, at or f"quayside:{key}")
     except RecursionError:
         problems.append(Problem(f"quayside:{key}", "is nested too deeply"))
     return {}
 
 
-def _field(model: type[BaseModel], key: str) -> object:
-    """A field's annotation together with its rules."""
-    return field_types(model)[key]
-
-
-@cache
-def field_types(model: type[BaseModel]) -> dict[str, object]:
-    """The annotation of every field of a model, together with its rules."""
-    hints = typing.get_type_hints(model, include_extras=True)
-    return {key: hints[key] for key in model.model_fields}
-
-
 @cache
 def _adapter(annotation: Any) -> TypeAdapter[object]:
     return TypeAdapter(annotation)
-
-
-# --- pydantic's errors in our words ----------------------------------------------------------------------------------
-
-
-def _translated(error: ValidationError, root: object, prefix: str) -> list[Problem]:
-    details = error.errors(include_url=False)
-    places = [detail["loc"] for detail in details]
-
-    def counted_wrong_items(detail: ErrorDetails) -> bool:
-        at = detail["loc"]
-        return detail["type"] == "too_short" and any(len(loc) > len(at) and loc[: len(at)] == at for loc in places)
-
-    return [_problem(detail, root, prefix) for detail in details if not counted_wrong_items(detail)]
-
-
-_EXPECTED = {
-    "dict_type": "a mapping",
-    "mapping_type": "a mapping",
-    "model_type": "a mapping",
-    "model_attributes_type": "a mapping",
-    "tuple_type": "a list",
-    "list_type": "a list",
-    "iterable_type": "a list",
-    "string_type": "text",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "none_required": "left out",
-}
-
-
-def _problem(detail: ErrorDetails, root: object, prefix: str) -> Problem:
-    of_key = detail["loc"][-1:] == ("[key]",) and detail["type"] != "extra_forbidden"
-    parts = detail["loc"][:-1] if of_key else detail["loc"]
-    where = [part for part in parts if not (isinstance(part, str) and part.startswith("\0"))]  # the tags of unions
-    context = cast("dict[str, object]", detail.get("ctx", {}))
-    path = "/".join([prefix, *(step(part) for part in where)]).replace("//", "/")
-    fix = str(context.get("fix", ""))
-    got = shown(cast("object", detail["input"]))
-    kind = detail["type"]
-    if kind == "should_be":
-        if path == "quayside:balancer/logs" and detail["input"] in ("none", "no", "off", False, 0):
-            fix = "write null for no logs"
-        about = "the name " if of_key else ""
-        return Problem(path, f"{about}should be {context['allowed']}, got {got}", fix)
-    if kind == "refused":
-        at = f"{path}/{step(context['at'])}" if context.get("at") else path
-        return Problem(at, str(context["message"]), fix)
-    if kind == "missing":
-        return Problem(path, "is missing", _missing_fix(where, root))
-    if kind == "extra_forbidden":
-        return _unknown(path, where[-1], _known(root, where[:-1]))
-    if kind == "literal_error":
-        allowed = re.findall("'([^']*)'", str(context.get("expected", "")))
-        close = nearest(detail["input"], allowed) if isinstance(detail["input"], str) else None
-        message = f"should be {' or '.join([', '.join(allowed[:-1]), allowed[-1]])}, got {got}"
-        return Problem(path, message, f"did you mean {close}?" if close else "")
-    if kind in {"string_too_short", "string_too_long"}:
-        bound = f"at least {context['min_length']}" if "min_length" in context else f"at most {context['max_length']}"
-        return Problem(path, f"should be {bound} characters, got {len(str(detail['input']))}: {got}")
-    if kind == "too_short":
-        least = context["min_length"]
-        return Problem(
-            path, f"should be a list with at least {'one item' if least == 1 else f'{least} items'}, got {got}"
-        )
-    if kind == "string_pattern_mismatch":
-        return Problem(path, f"should be written with letters, digits and _+/-, got {got}")
-    expected = _EXPECTED.get(kind)
-    if expected is None:
-        return Problem(path, f"is not valid here, got {got}")
-    if expected == "a list" and isinstance(detail["input"], str):
-        fix = f"write [{shown_text(detail['input'])}]" if len(detail["input"]) < 40 else ""
-    if expected == "a list" and isinstance(detail["input"], dict):
-        fix = "begin each item with `- `"
-    if root is Service and not where:
-        fix = f"write {{image: {shown_text(detail['input']) if isinstance(detail['input'], str) else '…'}}}"
-    elif expected == "a mapping" and (keys := _known(root, where)):
-        fix = f"known keys: {', '.join(keys)}"
-    return Problem(path, f"should be {expected}, got {got}", fix)
-
-
-def _missing_fix(where: list[str | int], root: object) -> str:
-    if root is Service and where == ["image"]:
-        return "set it in services.yaml, or in the stack's file under quayside:services"
-    if where[-1:] == ["host_key"]:
-        return (
-            "`ssh-keyscan -t ed25519 ADDRESS` prints it, after the address; compare it with what the server itself has"
-        )
-    return ""
-
-
-def _unknown(path: str, key: object, known: Iterable[str]) -> Problem:
-    listed = list(known)
-    # YAML 1.1 reads `on` as true, and JSON made of it has "true".
-    close = "on" if key == "true" and "on" in listed else nearest(key, listed) if isinstance(key, str) else None
-    if close:
-        return Problem(path, f'unknown key; did you mean "{close}"?')
-    return Problem(path, "unknown key", f"known keys: {', '.join(listed)}" if listed else "")
-
-
-def _known(annotation: object, where: Iterable[str | int]) -> list[str]:
-    """The keys that are known at a place of the model."""
-    found = _models(annotation)
-    for part in where:
-        inner: list[object] = []
-        for candidate in found:
-            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-                if part in candidate.model_fields:
-                    inner += _models(_field(candidate, str(part)))
-            else:
-                inner += _models(get_args(candidate)[-1 if get_origin(candidate) is dict else 0])
-        found = inner
-    keys = [
-        key for model in found if isinstance(model, type) and issubclass(model, BaseModel) for key in model.model_fields
-    ]
-    return list(dict.fromkeys(keys))
-
-
-def _models(annotation: object) -> list[object]:
-    """The models and containers that a value of this annotation may be."""
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        return _models(get_args(annotation)[0])
-    if origin in {Union, types.UnionType}:
-        return [model for option in get_args(annotation) for model in _models(option)]
-    if origin in {dict, tuple} or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-        return [annotation]
-    return []

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from settings import types as kinds
 from settings.capacity import AwsCapacity, HostCapacity
 from settings.commands import Command
-from settings.parse import field_types
+from settings.messages import field_types
 from settings.service import Service
 from settings.stack import Stack
 

@@ -234,3 +234,62 @@ def test_20_an_item_for_a_shell_is_refused(item: str) -> None:
 )
 def test_20_what_needs_no_shell_or_gets_one_stays(command: str, expected: list[str]) -> None:
     assert local(f"services: {{a: {{image: a, command: {command}}}}}").services["a"].settings.command == tuple(expected)
+
+
+# --- 06: keys of other tools, each with what stands in its place -----------------------------------------------------
+
+KEYS_OF_OTHERS = """
+services:
+  a:
+    image: example/a:1
+    port: 8000
+    shm_size: 1GiB
+    init: false
+    entrypoint: ["/bin/sh"]
+    hostname: a
+    volumes: [/a, /b]
+    timeout: 10m
+    restart: "no"
+    migrate: rails db:migrate
+    cron: "* * * * *"
+    auth: x
+    depends_on: [b]
+    health: {path: /, port: 9000, host: x.com, expect: 401}
+    env: {discovery.type: single-node}
+"""
+
+
+def test_06_a_key_of_another_tool_says_what_to_write_here() -> None:
+    found = problems(KEYS_OF_OTHERS)
+    assert found == [
+        "services/a/health/port: unknown key; health is asked of the service's own port\n    remove it",
+        "services/a/health/host: unknown key; it is the first route's host\n    remove it",
+        "services/a/health/expect: unknown key; an answer of 200 to 399 is healthy\n    remove it, and name a path that needs no login",
+        'services/a/env/discovery.type: the name should be a variable\'s name: letters, digits and _, no digit first, got "discovery.type"',
+        "services/a/shm_size: unknown key; there is no key for it yet\n    remove it",
+        "services/a/init: unknown key; the first process of every container is an init that reaps and passes signals on\n    remove it; images with s6-overlay, which must be the first themselves, do not run yet",
+        "services/a/entrypoint: unknown key; the image's own stays, and command follows it\n    build an image with that ENTRYPOINT",
+        "services/a/hostname: unknown key; it is the container's own; with a volume it is its replica's name, such as db-1\n    remove it: others reach a service by its name",
+        "services/a/volumes: unknown key; a service has one volume\n    write volume: /data; folders that need not last are writable: [/app/cache]",
+        "services/a/timeout: unknown key; every request has 60 s without a byte, whichever service it is for\n    remove it",
+        "services/a/restart: unknown key; what ends is always started again\n    remove it",
+        "services/a/migrate: unknown key; there is no key yet for what runs before a release\n    use `quayside exec NAME -- COMMAND`",
+        "services/a/cron: unknown key; there is no key yet for what runs at set times\n    run a cron daemon such as supercronic in a service",
+        "services/a/auth: unknown key; there is no key yet for logins before a route\n    let the application ask",
+        "services/a/depends_on: unknown key; who may reach whom, and what is created first, are two keys\n    write uses: [db], or after: [db]",
+    ]
+    assert problems_on_aws(KEYS_OF_OTHERS) == found
+
+
+# --- 21: gRPC needs HTTP/2 up to the replica -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "h2", "h2c", "HTTP2"])
+def test_21_a_protocol_that_is_not_there_yet(protocol: str) -> None:
+    text = f"services: {{api: {{image: example/api:1, port: 50051, protocol: {protocol}}}}}"
+    expected = [
+        f'services/api/protocol: should be http or tcp, got "{protocol}"\n    replicas are asked by HTTP/1.1 alone, so '
+        "gRPC cannot have a route yet; protocol: tcp carries it, and whatever else, between services of the stack"
+    ]
+    assert problems(text) == expected
+    assert problems_on_aws(text) == expected

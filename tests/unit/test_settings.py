@@ -796,6 +796,10 @@ def test_true_as_a_key_was_on() -> None:
     (found,) = problems("services: {web: {image: x}}", {"services": {"web": {True: "fargate"}}})
     assert found.endswith("write on, if that is meant: YAML 1.1 reads it as true")
     (found,) = problems("services: {web: {image: x}}", {"services": '{"web": {"true": "fargate"}}'})
+    assert found == 'services/web/true: unknown key; it was "on", which is for cloud aws'
+    (found,) = problems(
+        f"services: {{web: {{image: x@{DIGEST}}}}}", {**AWS, "services": '{"web": {"true": "fargate"}}'}
+    )
     assert found == 'services/web/true: unknown key; did you mean "on"?'
 
 
