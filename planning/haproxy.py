@@ -53,9 +53,9 @@ resolvers docker
     resolve_retries 1
     timeout resolve 1s
     timeout retry 1s
-    # Docker's resolver goes away with its daemon. Health checks decide who is up; an old address beats none.
-    hold valid 24h
-    hold obsolete 24h
+    # A container that restarts may get another address, and Docker then answers with that one alone: ask there at once.
+    hold obsolete 1s
+    # Docker's resolver goes away with its daemon. Health checks decide who is up; an old address is better than none.
     hold nx 24h
     hold other 24h
     hold refused 24h

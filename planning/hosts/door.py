@@ -7,6 +7,7 @@ that are healthy. It knows no container, so no release changes it; and the edge 
 
 from __future__ import annotations
 
+from planning.haproxy import RESOLVERS
 from planning.plan import ServicePlan
 from settings.service import Service
 
@@ -86,16 +87,4 @@ defaults
     timeout server 24h
     timeout queue 10s
 
-resolvers docker
-    nameserver engine 127.0.0.11:53
-    resolve_retries 1
-    timeout resolve 1s
-    timeout retry 1s
-    # A replica that is gone makes room for the next one; while Docker does not answer, what is known stays.
-    hold valid 1s
-    hold obsolete 2s
-    hold nx 24h
-    hold other 24h
-    hold refused 24h
-    hold timeout 24h
-"""
+{RESOLVERS}"""
