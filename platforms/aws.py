@@ -28,6 +28,7 @@ from planning.aws import capacity
 from planning.aws.model import AwsImage, AwsPlan, AwsService, BalancerPlan, Rule
 from planning.aws.plan import plan
 from planning.aws.security import who
+from planning.names import Naming
 from settings.load import Loaded
 from settings.stack import RunRegistry, Stack
 
@@ -174,7 +175,7 @@ class Aws(pulumi.ComponentResource):
     def _make_environment(self) -> EcsEnvironment:
         stack = self._stack
         return EcsEnvironment(
-            prefix=f"{stack.project}-{stack.name}",
+            naming=Naming(project=stack.project, stack=stack.name),
             account=self._account,
             cluster_arn=self.cluster.arn,
             namespace_arn=self.cluster.namespace_arn,

@@ -36,7 +36,7 @@ from planning.hosts.refusals import notes, refusals
 from planning.hosts.room import data, room, staying
 from planning.hosts.security import BALANCER, Addresses, admitted, lets_burst_in, security, who
 from planning.hosts.site import edge_tls, https, issued_names, managed_tls
-from planning.names import EDGE
+from planning.names import EDGE, on_host
 from planning.plan import ServicePlan
 from planning.registry import NAME as REGISTRY
 from planning.registry import RegistryPlan, is_pulled_here
@@ -304,7 +304,7 @@ class Fleet(pulumi.ComponentResource):
         forgotten = pulumi.ResourceOptions(transformations=list(machine.placed(anchor)) if anchor is not None else [])
         component = DockerHost(name, machine, engine, pulumi.ResourceOptions.merge(child, forgotten))
         edge = Edge(
-            f"{name}-{EDGE}",
+            on_host(name, EDGE),
             EdgeArgs(
                 image=stack.edge.image,
                 naming=naming,
@@ -336,7 +336,7 @@ class Fleet(pulumi.ComponentResource):
         if anchor is None:
             return []
         made = Registry(
-            f"{name}-{REGISTRY}",
+            on_host(name, REGISTRY),
             RegistryArgs(
                 plan=plan,
                 naming=self._plan.naming,
@@ -401,7 +401,7 @@ class Fleet(pulumi.ComponentResource):
         machine, anchor = side.machine, ground.room.placed
         placed = list(machine.placed(anchor)) if anchor is not None else None
         child = pulumi.ResourceOptions(parent=side.component, transformations=placed)
-        name, prefix = f"{host}-{service.name}", f"{host}-"
+        name, prefix = on_host(host, service.name), on_host(host, "")
         network = None
         # Of a host that is down, data alone stays.
         if service.subnet is not None and anchor is not None:

@@ -14,6 +14,7 @@ from components.docker.connection import Connection, ConnectionArgs
 from components.docker.deploy_key import DeployKey
 from components.rules import Rule
 from planning.hosts.model import Fleet, FleetSecurity
+from planning.names import Naming
 from platforms.machines import Machine, cloud_config
 from settings.stack import Stack
 
@@ -30,16 +31,16 @@ def droplets(
 ) -> Mapping[str, Machine]:
     rented = {name: host for name, host in fleet.hosts.items() if host.kind == "droplet"}
     region = next(iter(rented.values())).location or ""
-    prefix = f"{stack.project}-{stack.name}"
-    network = Network("burst", NetworkArgs(region=region, description=f"burst of {stack.project}/{stack.name}"), child)
+    naming = Naming(project=stack.project, stack=stack.name)
+    network = Network("burst", NetworkArgs(region=region, description=f"burst of {naming.key}"), child)
     access = Access("burst", AccessArgs(public_key=key.public_key), child)
-    firewall = Firewall("burst", FirewallArgs(rules=rules, tag=f"{prefix}-burst"), child)
+    firewall = Firewall("burst", FirewallArgs(rules=rules, tag=naming.tag("burst")), child)
     machines: dict[str, Machine] = {}
     for name, host in rented.items():
         droplet = Droplet(
             name,
             DropletArgs(
-                droplet_name=f"{prefix}-{name}",
+                droplet_name=naming.machine(name),
                 size=host.type or "",
                 region=region,
                 image=IMAGE,

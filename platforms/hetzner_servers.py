@@ -47,7 +47,7 @@ def servers(
 ) -> Servers:
     """Network, placement groups, a firewall each, and the servers, which are never without it."""
     made = {name: host for name, host in fleet.hosts.items() if host.kind == "created"}
-    tags = labels(stack)
+    tags, naming = labels(stack), Naming(project=stack.project, stack=stack.name)
     locations = {name: host.location or "" for name, host in made.items()}
     image = stack.capacity.image if isinstance(stack.capacity, HostCapacity) else None
     network = Network(
@@ -73,7 +73,7 @@ def servers(
         server = Host(
             name,
             HostArgs(
-                server_name=f"{stack.project}-{stack.name}-{name}",
+                server_name=naming.machine(name),
                 server_type=host.type or "",
                 location=locations[name],
                 image=image or IMAGE,
@@ -86,7 +86,7 @@ def servers(
                 labels=tags,
                 rebuild=RebuildArgs(
                     identity=key.identity,
-                    stack=Naming(project=stack.project, stack=stack.name).key,
+                    stack=naming.key,
                     down=host.down,
                     generations=generations,
                 ),

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from planning.hosts.slots import service_of
 from quayside.containers import Container, of_stack, servers
 from quayside.fleet import Fleet, Host, Reached, Tunnels, side_by_side, tunnels
 from quayside.shell import CommandError, run
@@ -49,7 +50,7 @@ def _members(
     """The containers of one service; a name nobody has is an error that lists those there are."""
     members = _of(service, found)
     planned = {slot for host in fleet.hosts.values() for slot in host.slots}
-    if members or any(slot.startswith((f"{service}-", f"{service}_")) for slot in planned):
+    if members or any(service_of(slot) == service for slot in planned):
         return members
     silent = "\n".join(f"{name}: {said}" for name, said in trouble.items())
     if not found:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from planning.hosts.gateway import FILES
+from planning.hosts.slots import service_of
 from quayside import status
 from quayside.containers import Container, ask_edge, of_stack, parse_stat, parse_state
 from quayside.fleet import Fleet, Host, Reached, side_by_side, tunnels
@@ -129,7 +130,7 @@ def answer(
     planned: dict[str, int] = defaultdict(int)
     for slot in host.slots:
         if slot not in found:
-            planned[_service(slot)] += 1
+            planned[service_of(slot)] += 1
             said.append(f"{slot} should run here, and is not there; the next `up` makes it")
     if not any(container.role == "edge" for container in containers):
         said.append("it has no edge; the next `up` makes one")
@@ -153,11 +154,6 @@ def answer(
     ]
     urls = [url for container in containers for url in container.urls]
     return Answer(rows=rows, trouble=said, urls=urls, unseen=found_down)
-
-
-def _service(slot: str) -> str:
-    """``web-1``, ``web-canary1`` and ``web_1_droplet`` are all of web: a service's name has no underscore."""
-    return slot.partition("_")[0] if "_" in slot else slot.rpartition("-")[0]
 
 
 def unseen(stat: Mapping[tuple[str, str], str], hosts: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -188,12 +184,12 @@ def ending(text: str, now: datetime) -> Iterator[str]:
     for part in text.split("file ")[1:]:
         file, _, body = part.partition("\n")
         found = [x509.load_pem_x509_certificate(pem.encode()) for pem in _PEM.findall(body)]
-        if file.startswith("ca-"):
+        if file.startswith("ca_"):
             authorities |= {one.subject.public_bytes(): one for one in found}
         elif found:
             leaves.append((file, found[0]))
     for file, leaf in leaves:
-        if file.startswith("site-"):
+        if file.startswith("site_"):
             yield from _soon(
                 "the visitors' certificate",
                 leaf,

@@ -15,6 +15,7 @@ from components.aws.roles import ExecSessions, ServiceRoles, ServiceRolesArgs, s
 from components.aws.task_definition import DataVolume, TaskDefinitionArgs, task_definition
 from planning.aws.definition import logging, port_name
 from planning.aws.model import AwsService, Variant
+from planning.names import Naming
 from settings.service import Rollout
 
 POOL = "pool"
@@ -30,8 +31,8 @@ and none at all lets a caller wait for ever. On Docker hosts silence alone ends 
 class EcsEnvironment:
     """What all services of a stack share."""
 
-    prefix: str
-    """Of the names that Pulumi cannot make: <project>-<stack>."""
+    naming: Naming
+    """Of the names that Pulumi cannot make."""
     account: Account
     cluster_arn: pulumi.Input[str]
     namespace_arn: pulumi.Input[str] | None
@@ -162,7 +163,7 @@ def _ecs_service(
         TaskDefinitionArgs(
             service=plan,
             variant=variant,
-            family=f"{environment.prefix}-{variant.name}",
+            family=environment.naming.task_family(variant.name),
             image=args.images[variant.name],
             region=environment.account.region,
             log_group=logs.name,

@@ -18,13 +18,13 @@ All but the size replace it (terraform-provider-digitalocean, droplet/resource_d
 powers it off. All droplets at once, either way.
 """
 
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,56}[a-z0-9])?")
+_NAME = re.compile(r"(?=.{1,58}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropletArgs:
     droplet_name: str
-    """At most 58 of a–z, 0–9 and hyphens; its generation, where it has one, is put behind."""
+    """At most 58 of a–z, 0–9, hyphens and dots; its generation, where it has one, is put behind, after a dot."""
     size: str
     region: str
     image: str
@@ -61,7 +61,7 @@ class Droplet(pulumi.ComponentResource):
         super().__init__("quayside:digitalocean:Droplet", name, None, opts)
         _check(args)
         key = host_key(name, pulumi.ResourceOptions(parent=self))
-        suffix = f"-g{args.generation}" if args.generation else ""
+        suffix = f".g{args.generation}" if args.generation else ""
         self.droplet = digitalocean.Droplet(
             name,
             # The name tells the generation: tags are a set without values, and any other of them would rebuild it, too.
@@ -94,7 +94,7 @@ class Droplet(pulumi.ComponentResource):
 
 def _check(args: DropletArgs) -> None:
     if not _NAME.fullmatch(args.droplet_name):
-        raise ValueError(f"droplet_name should be 1–58 of a–z, 0–9 and hyphens, got {args.droplet_name!r}")
+        raise ValueError(f"droplet_name should be 1–58 of a–z, 0–9, hyphens and dots, got {args.droplet_name!r}")
     if args.generation < 0:
         raise ValueError(f"generation should be at least 0, got {args.generation}")
     if not args.ssh_key_ids:

@@ -90,7 +90,7 @@ def plain_key(line: str) -> str:
 
 def host_key(host: str, opts: pulumi.ResourceOptions) -> tls.PrivateKey:
     """The SSH host key of a host that the program makes. It outlives rebuilds: what pins it needs no change."""
-    return tls.PrivateKey(f"{host}-host-key", algorithm="ED25519", opts=opts)
+    return tls.PrivateKey(f"{host}_host-key", algorithm="ED25519", opts=opts)
 
 
 def with_host_key(cloud_config: str, key: tls.PrivateKey) -> pulumi.Output[str]:

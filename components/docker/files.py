@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -38,15 +37,12 @@ class Files(pulumi.ComponentResource):
     def __init__(self, name: str, args: FilesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("quayside:docker:Files", name, None, opts)
         labels = args.naming.labels(args.service, ROLE_FILES)
-        former = Counter(folder.replace("/", "-") for folder in args.files.folders)
-        volumes: dict[str, docker.Volume] = {}
-        for folder in args.files.folders:
-            key, old = folder_key(folder), folder.replace("/", "-")
-            # The former name, unless two folders had it: such a service was never deployed.
-            aliases = [pulumi.Alias(name=f"{name}{old}")] if old != key and former[old] == 1 else None
-            volumes[folder] = docker.Volume(
-                f"{name}{key}", labels=volume_labels(labels), opts=pulumi.ResourceOptions(parent=self, aliases=aliases)
+        volumes = {
+            folder: docker.Volume(
+                f"{name}{folder_key(folder)}", labels=volume_labels(labels), opts=pulumi.ResourceOptions(parent=self)
             )
+            for folder in args.files.folders
+        }
         holder = docker.Container(
             name,
             image=args.files.image,
@@ -82,7 +78,7 @@ def service_files(
     """Image → folder → volume, for every image a service runs: its own and its canary's."""
     return {
         image: Files(
-            f"{prefix}{service.name}-{files.digest}",
+            f"{prefix}{service.name}_{files.digest}",
             FilesArgs(service=service.name, files=files, naming=naming, pulls=pulls),
             opts,
         ).volumes

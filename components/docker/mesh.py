@@ -108,5 +108,5 @@ class MeshCertificates(pulumi.ComponentResource):
 
 def _names(host: str, authorities: pulumi.Output[str], certificate: pulumi.Output[str]) -> pulumi.Output[Mesh]:
     return pulumi.Output.all(authorities, certificate).apply(
-        lambda known: Mesh(authorities=known[0], certificate=file_name(host, known[1]))
+        lambda known: Mesh(authorities=known[0], certificate=file_name(f"host_{host}", known[1]))
     )

@@ -43,7 +43,7 @@ join() {
 # Leaves the stack's networks that are not listed, or Docker could not remove them.
 leave() { # networks
     joined | awk 'NF { print $1 }' | while read -r network; do
-        case $network in "$QUAYSIDE_PREFIX"-*) ;; *) continue ;; esac
+        case $network in "$QUAYSIDE_PREFIX"*) ;; *) continue ;; esac
         printf '%s\n' "$1" | awk -v n="$network" '$1 == n { found = 1 } END { exit !found }' && continue
         owner '[ "$(cat owner)" = "$QUAYSIDE_RUN" ]' || break
         docker network disconnect "$network" "$QUAYSIDE_EDGE"

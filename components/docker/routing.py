@@ -19,7 +19,7 @@ class RoutingArgs:
     edge_id: pulumi.Input[str]
     """Part of the inputs, so that a replaced edge is routed anew."""
     network_prefix: str
-    """Networks of this stack begin with it; the edge leaves those that no service has any more."""
+    """This stack's networks begin with it, no other's do; the edge leaves those that no service has any more."""
 
 
 class Routing(pulumi.ComponentResource):

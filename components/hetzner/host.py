@@ -26,13 +26,13 @@ off to be changed. All hosts at once, either way. A rebuild takes the values of 
 resource that stays, and gives a new one what the program says (tried on CLI 3.260).
 """
 
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_NAME = re.compile(r"(?=.{1,63}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostArgs:
     server_name: str
-    """Its host name, of which the Hetzner project has one: at most 63 of a–z, 0–9 and hyphens."""
+    """Its host name, of which the Hetzner project has one: at most 63 of a–z, 0–9, hyphens and dots."""
     server_type: str
     location: str
     """Where it is first made. It stays there with its addresses: a host moves by getting another name."""
@@ -163,7 +163,7 @@ def _private_address(networks: Sequence[hcloud.outputs.ServerNetwork] | None) ->
 
 def _check(args: HostArgs) -> None:
     if not _NAME.fullmatch(args.server_name):
-        raise ValueError(f"server_name should be 1–63 of a–z, 0–9 and hyphens, got {args.server_name!r}")
+        raise ValueError(f"server_name should be 1–63 of a–z, 0–9, hyphens and dots, got {args.server_name!r}")
     if args.generation < 0:
         raise ValueError(f"generation should be at least 0, got {args.generation}")
     if not args.ssh_key_ids:

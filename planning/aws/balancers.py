@@ -50,6 +50,7 @@ def balancers(stack: Stack) -> tuple[Sequence[BalancerPlan], list[Problem]]:
     numbers = sorted({one.number for one in behind.values()})
     problems = [problem for name, one in behind.items() for problem in _check(name, one, stack)]
     problems += _twins(stack.services)
+    problems += _same_groups(behind)
     problems += _elsewhere(behind)
     problems += check_limits({name: (one.number, one.load) for name, one in behind.items()}, stack)
     plans: list[BalancerPlan] = []
@@ -287,6 +288,19 @@ def _twins(services: Mapping[str, Service]) -> Iterator[Problem]:
         if role and twin in services:
             what = "canary" if service.canary else "second target group"
             yield Problem(f"services/{twin}", f"is what {name}'s {what} is called", f"rename {twin}")
+
+
+def _same_groups(behind: Mapping[str, _Behind]) -> Iterator[Problem]:
+    """A long name is cut, and a hash put behind: as good as never the same twice, and refused if it is."""
+    owners: dict[str, str] = {}
+    for name, one in behind.items():
+        for group in one.groups:
+            owner = owners.setdefault(group.name, name)
+            # The canary's and the second group's of a short name are `_twins`.
+            if owner != name and name not in {f"{owner}-canary", f"{owner}-alt"}:
+                yield Problem(
+                    f"services/{name}", f"has a target group called {group.name}, as {owner} has", "rename it"
+                )
 
 
 def _elsewhere(behind: Mapping[str, _Behind]) -> Iterator[Problem]:

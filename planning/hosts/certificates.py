@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from planning.hosts.labels import DOMAIN
-from planning.names import Naming
+from planning.names import Naming, fitting
 
 _DAY = 24
 AUTHORITY_HOURS = 3652 * _DAY
@@ -64,7 +64,9 @@ def certificates(naming: Naming, hosts: Iterable[str], today: date) -> Certifica
     return Certificates(
         authorities=[
             # A subject's parts have room for 64 characters each.
-            Authority(name=_authority(number), common_name=f"quayside {_year(number)}", organization=naming.stack)
+            Authority(
+                name=_authority(number), common_name=f"quayside {_year(number)}", organization=fitting(naming.key, 64)
+            )
             for number in (term - 1, term, term + 1)
         ],
         leaves=[
@@ -81,7 +83,7 @@ def certificates(naming: Naming, hosts: Iterable[str], today: date) -> Certifica
 
 
 def _authority(term: int) -> str:
-    return f"mesh-ca-{_year(term)}"
+    return f"mesh-ca_{_year(term)}"
 
 
 def _year(term: int) -> int:
@@ -94,5 +96,8 @@ def bundle(pems: Iterable[str]) -> str:
 
 
 def file_name(kind: str, certificate: str) -> str:
-    """A file's name, by the fingerprint of what is public in it: a name made of a key would make it a secret, too."""
-    return f"{kind}-{hashlib.sha256(certificate.encode()).hexdigest()[:16]}.pem"
+    """A file's name, by the fingerprint of what is public in it: a name made of a key would make it a secret, too.
+
+    Kinds are `ca`, `site` and `host_NAME`, since a host may be called `ca`.
+    """
+    return f"{kind}_{hashlib.sha256(certificate.encode()).hexdigest()[:16]}.pem"

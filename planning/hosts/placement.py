@@ -218,9 +218,6 @@ def _fill(load: Load, items: Iterable[Item]) -> Item | None:
 
 
 def _by_host(name: str, places: Mapping[str, str], fleet: Fleet) -> Mapping[str, Sequence[str]]:
-    mine = [
-        (slot, host) for slot, host in places.items() if service_of(slot) == name or slot.startswith(f"{name}-canary")
-    ]
     mine = [(slot, host) for slot, host in places.items() if service_of(slot) == name]
     return {host: slots for host in fleet.hosts if (slots := tuple(slot for slot, where in mine if where == host))}
 

@@ -10,6 +10,7 @@ from planning.hosts.fleet import BURST, CAPACITY, HOSTS
 from planning.hosts.model import Fleet
 from planning.hosts.servers import SUCCESSORS
 from planning.hosts.site import MOST_NAMES, https, issued_names
+from planning.names import Naming
 from planning.routes import table
 from settings.capacity import HostCapacity
 from settings.problems import Problem
@@ -86,7 +87,7 @@ def _machines(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
     yield from _image(stack, fleet)
     for host in fleet.hosts.values():
         most = _LONGEST.get(host.kind)
-        name = f"{stack.project}-{stack.name}-{host.name}"
+        name = Naming(project=stack.project, stack=stack.name).machine(host.name)
         if most is not None and len(name) > most:
             yield Problem(
                 BURST if host.kind == "droplet" else HOSTS,

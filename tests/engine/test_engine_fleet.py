@@ -200,8 +200,8 @@ def test_a_move_lets_nobody_down(life: Life) -> None:
     print(f"move: {life.pulumi.seconds:.1f} s")
     life.serves("2")
     life.told["move"] = life.pulumi.steps()
-    assert ("created", "host3-api-1") in life.pulumi.steps()
-    assert ("deleted", "host2-api-1") in life.pulumi.steps()
+    assert ("created", "host3_api-1") in life.pulumi.steps()
+    assert ("deleted", "host2_api-1") in life.pulumi.steps()
     life.changes_nothing()
 
 
@@ -214,7 +214,7 @@ def test_taking_out_what_has_data_stops_the_up_and_putting_it_back_settles(life:
     assert "protected" in said
     assert "session" in said
     gone = {name for kind, name in life.pulumi.steps() if kind == "deleted"}
-    assert gone <= {"host3-session-1", "host3-session", "host3-api-1"}
+    assert gone <= {"host3_session-1", "host3_session", "host3_api-1"}
     life.project.services = services
     life.up()
     life.serves("2")
@@ -275,8 +275,8 @@ def test_what_changed_meanwhile_is_replaced_once_the_host_is_back(life: Life) ->
 
 def test_data_on_a_dead_host_waits_for_it_whatever_changes_of_its_service(life: Life) -> None:
     """What is new there is refused, before anything calls the host."""
-    life.fleet["host3"].docker("exec", "shop-t-session", "redis-cli", "set", "kept", "yes")
-    life.fleet["host3"].docker("exec", "shop-t-session", "redis-cli", "save")
+    life.fleet["host3"].docker("exec", "shop_t_session", "redis-cli", "set", "kept", "yes")
+    life.fleet["host3"].docker("exec", "shop_t_session", "redis-cli", "save")
     life.fleet["host3"].kill()
     life.project.capacity = {"down": ["host3"]}
     services = life.project.services
@@ -299,8 +299,8 @@ def test_data_on_a_dead_host_waits_for_it_whatever_changes_of_its_service(life: 
     life.project.capacity = {}
     life.up()
     life.serves("5")
-    assert life.fleet["host3"].docker("exec", "shop-t-session", "redis-cli", "get", "kept") == "yes"
-    assert life.fleet["host3"].docker("exec", "shop-t-session", "cat", "/etc/note") == "5"
+    assert life.fleet["host3"].docker("exec", "shop_t_session", "redis-cli", "get", "kept") == "yes"
+    assert life.fleet["host3"].docker("exec", "shop_t_session", "cat", "/etc/note") == "5"
     life.changes_nothing()
     life.pulumi.refresh("--expect-no-changes")
 
@@ -311,7 +311,7 @@ def test_a_dead_host_leaves_the_config_without_a_call(life: Life) -> None:
     life.up()
     life.project.capacity, life.project.names = {}, ["host2", "host3"]
     life.up()
-    assert ("deleted", "host1-edge") in life.pulumi.steps()
+    assert ("deleted", "host1_edge") in life.pulumi.steps()
     life.serves("5", "host2", "host3")
     life.changes_nothing()
 
@@ -327,7 +327,7 @@ def test_a_host_that_lives_leaves_the_config_with_nothing_left_there(life: Life)
 def test_destroy_leaves_nothing_but_the_data(life: Life) -> None:
     life.pulumi.destroy("--exclude-protected")
     left = life.on("host3")
-    assert (left["containers"], left["networks"], left["volumes"]) == (set(), set(), {"shop-t-session"})
+    assert (left["containers"], left["networks"], left["volumes"]) == (set(), set(), {"shop_t_session"})
     life.pulumi.run("state", "unprotect", "--all", "--yes")
     life.pulumi.destroy()
     assert life.on("host3")["volumes"] == set()

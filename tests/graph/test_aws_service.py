@@ -30,6 +30,7 @@ from components.aws.service import (
 )
 from components.aws.task_definition import DataVolume
 from planning.aws.model import AwsImage, AwsService, Connect, Scaling, Schedule, Variant
+from planning.names import Naming
 from planning.rendering import RenderedFile
 from rehearsal import RehearsalError, Report, rehearse
 from settings.service import Service
@@ -204,7 +205,7 @@ def canary() -> AwsService:
 
 def environment(**given: Any) -> EcsEnvironment:
     defaults: dict[str, Any] = {
-        "prefix": "fx-t",
+        "naming": Naming(project="fx", stack="t"),
         "account": Account(id=ACCOUNT, region=REGION),
         "cluster_arn": f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/main",
         "namespace_arn": f"arn:aws:servicediscovery:{REGION}:{ACCOUNT}:namespace/ns-0123456789abcdef",
@@ -309,7 +310,7 @@ def test_a_web_service_is_wired_to_what_it_was_given(run: Run) -> None:
     log_group = inputs(report, TASK, "web")["containerDefinitions"].split('"awslogs-group":"')[1].split('"')[0]
     alarm = found["alarms"]["alarmNames"][0]
     definition = found.pop("taskDefinition")
-    assert definition.startswith(f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/fx-t-web:")
+    assert definition.startswith(f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/fx_t_web:")
     logging = {
         "awslogs-group": log_group,
         "awslogs-region": REGION,
@@ -440,7 +441,7 @@ def test_the_task_is_limited_in_memory_and_not_in_cpu_on_instances(run: Run) -> 
     found = inputs(run(lambda: make(web())), TASK, "web")
     assert "cpu" not in found
     assert {key: found[key] for key in ("family", "memory", "networkMode", "requiresCompatibilities")} == {
-        "family": "fx-t-web",
+        "family": "fx_t_web",
         "memory": "320",
         "networkMode": "awsvpc",
         "requiresCompatibilities": ["EC2"],

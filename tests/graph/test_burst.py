@@ -180,5 +180,5 @@ def test_droplets_admit_the_fleet_and_admins_alone_and_go_with_all_that_is_on_th
         anchor = made.of(COMMAND)[f"{name}-placed"]
         assert {found["deletedWith"] for found in made.on(name)} == {anchor["urn"]}
         assert anchor["deletedWith"] == droplet["urn"]
-        ports = made.of(CONTAINER)[f"{name}-edge"]["inputs"]["ports"]
+        ports = made.of(CONTAINER)[f"{name}_edge"]["inputs"]["ports"]
         assert [port["external"] for port in ports] == [8443]

@@ -47,10 +47,10 @@ def burst(droplets: int, **changes: Any) -> Callable[[], None]:
         from components.digitalocean.network import Network, NetworkArgs
 
         network = Network("burst", NetworkArgs(region="fra1", description="shop/staging"))
-        firewall = Firewall("burst", FirewallArgs(rules=RULES, tag="shop-staging-burst"))
+        firewall = Firewall("burst", FirewallArgs(rules=RULES, tag="shop_staging_burst"))
         access = Access("burst", AccessArgs(public_key=HOST_KEY))
         args = DropletArgs(
-            droplet_name="shop-staging",
+            droplet_name="staging.shop",
             size="s-4vcpu-8gb",
             region="fra1",
             image="debian-12-x64",
@@ -64,7 +64,7 @@ def burst(droplets: int, **changes: Any) -> Callable[[], None]:
         for number in range(1, droplets + 1):
             name = f"burst{number}"
             more = changes if number == 1 else {}
-            made = Droplet(name, replace(args, **{"droplet_name": f"shop-staging-{name}", **more}))
+            made = Droplet(name, replace(args, **{"droplet_name": f"{name}.staging.shop", **more}))
             pulumi.export(name, {"address": made.address, "host_key": made.host_key, "id": made.droplet_id})
 
     return main
@@ -100,11 +100,11 @@ def test_the_number_changes_nothing_but_droplets(run: Run) -> None:
 def test_droplets_are_closed_before_they_are_there(run: Run) -> None:
     found = run(burst(2))
     firewall, tag = found.one(FIREWALL), found.one("digitalocean:index/tag:Tag")
-    assert firewall["inputs"]["tags"] == [tag["inputs"]["name"]] == ["shop-staging-burst"]
+    assert firewall["inputs"]["tags"] == [tag["inputs"]["name"]] == ["shop_staging_burst"]
     assert tag["urn"] in firewall["propertyDependencies"]["tags"]
     assert "dropletIds" not in firewall["inputs"]
     for droplet in found.of(DROPLET).values():
-        assert droplet["inputs"]["tags"] == ["shop-staging-burst"]
+        assert droplet["inputs"]["tags"] == ["shop_staging_burst"]
         assert tag["urn"] in droplet["propertyDependencies"]["tags"]
         assert firewall["urn"] in droplet["dependencies"]
         assert {"Vpc burst", "Tag burst"} <= found.needs(droplet)
@@ -151,7 +151,7 @@ def test_a_generation_raised_rebuilds_this_droplet_delete_first_and_nothing_else
     assert changed == [after.of(DROPLET)["burst1"]["urn"]]
     old, new = (found.of(DROPLET)["burst1"] for found in (before, after))
     assert {key for key in new["inputs"] if new["inputs"][key] != old["inputs"][key]} == {"name"}
-    assert (old["inputs"]["name"], new["inputs"]["name"]) == ("shop-staging-burst1", "shop-staging-burst1-g1")
+    assert (old["inputs"]["name"], new["inputs"]["name"]) == ("burst1.staging.shop", "burst1.staging.shop.g1")
     assert new["replaceOnChanges"] == ["name"]
     assert new["deleteBeforeReplace"]
 
@@ -177,7 +177,7 @@ def test_what_would_replace_or_switch_off_every_droplet_at_once_waits_for_its_ge
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"droplet_name": "a" * 59}, "droplet_name should be 1–58 of a–z, 0–9 and hyphens"),
+        ({"droplet_name": "a" * 59}, "droplet_name should be 1–58 of a–z, 0–9, hyphens and dots"),
         ({"generation": -1}, "generation should be at least 0, got -1"),
         ({"ssh_key_ids": []}, "ssh_key_ids should have at least one"),
         ({"tags": []}, "tags should have the firewall's, got none"),

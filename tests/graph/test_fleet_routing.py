@@ -40,14 +40,14 @@ def program() -> None:
             connection=connection,
             config=mesh.names[host].apply(lambda names: f"#: file {names.certificate}\n#: file {names.authorities}\n"),
             files=mesh.files(host),
-            edge_name="shop-prod-edge",
+            edge_name="shop_prod_edge",
             edge_id="4711",
             containers=[],
             down=host == DOWN,
         )
         for host in hosts
     }
-    FleetRouting("routing", FleetRoutingArgs(hosts=routed, network_prefix="shop-prod"))
+    FleetRouting("routing", FleetRoutingArgs(hosts=routed, network_prefix="shop_prod_"))
     pulumi.export("names", {host: mesh.names[host].apply(lambda names: names.certificate) for host in hosts})
 
 
@@ -94,7 +94,7 @@ def test_only_the_files_are_secret(made: Resources) -> None:
 
 def test_keys_are_p256_and_authorities_are_three(made: Resources) -> None:
     keys = made.of("tls:index/privateKey:PrivateKey")
-    assert set(keys) == {"mesh-ca-2021", "mesh-ca-2024", "mesh-ca-2027", "mesh-a", "mesh-b", "mesh-c"}
+    assert set(keys) == {"mesh-ca_2021", "mesh-ca_2024", "mesh-ca_2027", "mesh-a", "mesh-b", "mesh-c"}
     assert all((k["inputs"]["algorithm"], k["inputs"]["ecdsaCurve"]) == ("ECDSA", "P256") for k in keys.values())
     leaf = made.of("tls:index/locallySignedCert:LocallySignedCert")["mesh-a"]["inputs"]
     assert leaf["earlyRenewalHours"] * 2 == leaf["validityPeriodHours"] == 730 * 24

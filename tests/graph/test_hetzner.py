@@ -213,7 +213,7 @@ def test_a_host_that_leaves_is_emptied_before_its_data_and_its_edge_go(fleet: An
         leave = made.of(COMMAND)[f"{host}-leave"]
         before = {made.of(COMMAND)[f"{host}-{step}"]["urn"] for step in ("room", "forget")}
         before |= {
-            made.of(CONTAINER)[f"{host}-edge"]["urn"],
+            made.of(CONTAINER)[f"{host}_edge"]["urn"],
             *({made.of(VOLUME)["db"]["urn"]} if host == "box" else ()),
         }
         assert before <= set(leave["dependencies"])
@@ -225,8 +225,8 @@ def test_a_host_that_leaves_is_emptied_before_its_data_and_its_edge_go(fleet: An
 
 def test_replicas_are_where_the_placement_says(fleet: Any) -> None:
     made = fleet()
-    containers = {name for name in made.of(CONTAINER) if not name.endswith("-edge")}
-    assert containers == {f"{host}-{slot}" for slot, host in made.replicas().items()}
+    containers = {name for name in made.of(CONTAINER) if not name.endswith("_edge")}
+    assert containers == {f"{host}_{slot}" for slot, host in made.replicas().items()}
     assert (made.replicas()["db-1"], made.replicas()["disk-1"]) == ("box", "host1")
 
 
@@ -270,8 +270,8 @@ def test_hosts_publish_what_the_plan_names_and_filter_it_themselves(fleet: Any) 
         if found["inputs"].get("ports")
     }
     # Visitors do not come to a server that the balancer does not know.
-    entries = {f"{host}-edge": {80, 8443, 8405} for host in HOSTS if host != "box"}
-    assert published == {**entries, "box-edge": {8443}, "box-db-1": {6379}}
+    entries = {f"{host}_edge": {80, 8443, 8405} for host in HOSTS if host != "box"}
+    assert published == {**entries, "box_edge": {8443}, "box_db-1": {6379}}
     scripts = {host: made.of(COMMAND)[host]["inputs"]["stdin"] for host in HOSTS}
     assert "-s 198.51.100.0/28 -p tcp --dport 6379 -j ACCEPT" in scripts["box"]
     assert all("6379" not in scripts[host] for host in HOSTS if host != "box")
@@ -327,8 +327,8 @@ def test_a_given_certificate_is_passed_to_the_entries(fleet: Any) -> None:
         config["dns"] = {"provider": "manual"}
 
     made = fleet(given)
-    assert {port["external"] for port in made.of(CONTAINER)["box-edge"]["inputs"]["ports"]} == {80, 443, 8443}
-    assert "ssl crt /var/lib/haproxy/mesh/site-" in made.config("box")
+    assert {port["external"] for port in made.of(CONTAINER)["box_edge"]["inputs"]["ports"]} == {80, 443, 8443}
+    assert "ssl crt /var/lib/haproxy/mesh/site_" in made.config("box")
     records: Any = made.report.outputs["records"]
     assert {(r["name"], r["type"]) for r in records} == {("web.example.com", "A")}
     assert {r["value"] for r in records} == {row["address"] for row in made.hosts().values()}
@@ -346,8 +346,8 @@ def test_a_certificate_is_issued_for_the_routes_and_passed_to_the_entries(fleet:
     assert certificate["inputs"]["subjectAlternativeNames"] == ["*.example.com", "example.com"]
     assert certificate["inputs"]["dnsChallenges"] == [{"provider": "digitalocean", "config": {}}]
     for host in HOSTS:
-        assert {port["external"] for port in made.of(CONTAINER)[f"{host}-edge"]["inputs"]["ports"]} == {80, 443, 8443}
-        assert "ssl crt /var/lib/haproxy/mesh/site-" in made.config(host)
+        assert {port["external"] for port in made.of(CONTAINER)[f"{host}_edge"]["inputs"]["ports"]} == {80, 443, 8443}
+        assert "ssl crt /var/lib/haproxy/mesh/site_" in made.config(host)
         # The files come first, and wait for the certificate.
         assert certificate["urn"] in made.of(COMMAND)[f"{host}-files"]["dependencies"]
     assert "https://example.com/api" in str(made.report.outputs["urls"])
@@ -373,7 +373,7 @@ def test_a_fleet_without_routes_has_nothing_to_get_a_certificate_for(fleet: Any)
 
     made = fleet(issued)
     assert not made.of("acme:index/certificate:Certificate")
-    assert {port["external"] for port in made.of(CONTAINER)["box-edge"]["inputs"]["ports"]} == {80, 8443}
+    assert {port["external"] for port in made.of(CONTAINER)["box_edge"]["inputs"]["ports"]} == {80, 8443}
 
 
 # --- changes ---------------------------------------------------------------------------------------------------------
@@ -441,7 +441,7 @@ def test_a_service_whose_data_is_on_a_host_that_is_down_is_unavailable_and_the_r
         assert _same(before.of("hcloud:index/volume:Volume")["disk"], kept)
         assert kept["protect"]
         assert "disk" not in after.of(COMMAND)
-    assert f"{host}-{service}-1" not in after.of(CONTAINER)
+    assert f"{host}_{service}-1" not in after.of(CONTAINER)
     assert any(f"{service} is UNAVAILABLE" in str(message) for message in after.report.notes)
 
 
@@ -563,7 +563,7 @@ def test_a_draining_host_keeps_its_edge_and_loses_its_replicas(fleet: Any) -> No
     before, after = fleet(), fleet(drain)
     assert "host3" not in after.replicas().values()
     assert sorted(after.replicas()) == sorted(before.replicas())
-    assert {found["name"] for found in after.on("host3") if found["type"] == CONTAINER} == {"host3-edge"}
+    assert {found["name"] for found in after.on("host3") if found["type"] == CONTAINER} == {"host3_edge"}
     assert 'string "draining"' in after.config("host3")
     moved = {slot for slot, host in before.replicas().items() if after.replicas()[slot] != host}
     assert moved == {slot for slot, host in before.replicas().items() if host == "host3"}
@@ -577,7 +577,7 @@ def test_a_host_with_data_on_a_disk_of_its_own_drains_but_for_that(fleet: Any) -
     assert {slot for slot, host in after.replicas().items() if host == "host1"} == {"disk-1"}
     assert sorted(after.replicas()) == sorted(before.replicas())
     assert 'string "draining"' in after.config("host1")
-    container = "host1-disk-1"
+    container = "host1_disk-1"
     assert _same(before.of(CONTAINER)[container], after.of(CONTAINER)[container])
 
 

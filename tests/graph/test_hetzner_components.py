@@ -282,8 +282,8 @@ def test_the_host_key_is_the_programs_and_secret(run: Run) -> None:
     found = run(host())
     server = found.one(SERVER)
     assert found.secret_inputs(server) == {"userData"}
-    assert list(found.of(KEY)) == ["host1-host-key"]
-    assert found.of(KEY)["host1-host-key"]["inputs"] == {"algorithm": "ED25519"}
+    assert list(found.of(KEY)) == ["host1_host-key"]
+    assert found.of(KEY)["host1_host-key"]["inputs"] == {"algorithm": "ED25519"}
     assert "PRIVATE KEY" not in found.plain()
     import yaml
 
@@ -301,7 +301,7 @@ def test_the_host_key_is_the_programs_and_secret(run: Run) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"server_name": "Shop_1"}, "server_name should be 1–63 of a–z, 0–9 and hyphens, got 'Shop_1'"),
+        ({"server_name": "Shop_1"}, "server_name should be 1–63 of a–z, 0–9, hyphens and dots, got 'Shop_1'"),
         ({"server_name": "a" * 64}, "server_name should be 1–63"),
         ({"location": "fra1"}, "location should be one of ash"),
         ({"generation": -1}, "generation should be at least 0, got -1"),

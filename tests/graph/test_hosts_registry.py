@@ -64,7 +64,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_every_host_has_one_that_only_the_host_itself_reaches(fleet: Fleet, host: str) -> None:
-    made = fleet.of(CONTAINER)[f"{host}-registry"]
+    made = fleet.of(CONTAINER)[f"{host}_registry"]
     assert fleet.host_of(made) == host
     given = made["inputs"]
     assert given["ports"] == [{"internal": 5000, "external": 5000, "ip": "127.0.0.1"}]
@@ -94,31 +94,31 @@ def test_it_reads_the_bucket_and_writes_nothing(fleet: Fleet) -> None:
 
 
 def environment(fleet: Fleet, host: str) -> dict[str, str]:
-    given = fleet.of(CONTAINER)[f"{host}-registry"]["inputs"]["envs"]
+    given = fleet.of(CONTAINER)[f"{host}_registry"]["inputs"]["envs"]
     return dict(entry.split("=", 1) for entry in given if entry != SHOWN_SECRET)
 
 
 def test_the_keys_of_the_bucket_are_secrets_and_nowhere_plain(fleet: Fleet) -> None:
     plain = environment(fleet, "host1")
     assert set(plain) == {"CONFIG", "GOMEMLIMIT", "OTEL_TRACES_EXPORTER"}
-    assert len(fleet.of(CONTAINER)["host1-registry"]["inputs"]["envs"]) == 5
+    assert len(fleet.of(CONTAINER)["host1_registry"]["inputs"]["envs"]) == 5
     said = json.dumps([fleet.report.resources, fleet.report.outputs], default=str)
     assert "OTEL_TRACES_EXPORTER" in said
     assert not [key for key, value in KEYS.items() if value in said]
 
 
 def test_images_of_it_are_pulled_when_it_reads_its_bucket_and_others_do_not_wait(fleet: Fleet) -> None:
-    ready = {host: fleet.of(COMMAND)[f"{host}-registry"]["urn"] for host in HOSTS}
+    ready = {host: fleet.of(COMMAND)[f"{host}_registry"]["urn"] for host in HOSTS}
     containers = fleet.of(CONTAINER)
     for slot, host in fleet.replicas().items():
         service = slot.split("-")[0].split("_")[0]
-        waiting = containers[f"{host}-{slot}"]["dependencies"]
+        waiting = containers[f"{host}_{slot}"]["dependencies"]
         if service == "web":
             assert ready[host] in waiting, slot
         elif service != "db":
             assert ready[host] not in waiting, slot
-    assert ready["box"] in fleet.of(IMAGE)["box-db"]["dependencies"], "a service with a volume pulls before it stops"
-    assert ready["host1"] not in fleet.of(IMAGE)["host1-disk"]["dependencies"]
+    assert ready["box"] in fleet.of(IMAGE)["box_db"]["dependencies"], "a service with a volume pulls before it stops"
+    assert ready["host1"] not in fleet.of(IMAGE)["host1_disk"]["dependencies"]
     holders = {
         name: made for name, made in containers.items() if "/etc/web" in json.dumps(made["inputs"].get("uploads"))
     }
@@ -129,9 +129,9 @@ def test_images_of_it_are_pulled_when_it_reads_its_bucket_and_others_do_not_wait
 
 def test_it_waits_for_nothing_but_the_host(fleet: Fleet) -> None:
     names = {urn: found["name"] for urn, found in fleet.by_urn.items()}
-    made = fleet.of(CONTAINER)["host1-registry"]
-    assert {names[urn] for urn in made["dependencies"]} <= {"host1-registry", "host1-placed"}  # its network
-    assert {names[urn] for urn in fleet.of(COMMAND)["host1-registry"]["dependencies"]} >= {"host1-registry"}
+    made = fleet.of(CONTAINER)["host1_registry"]
+    assert {names[urn] for urn in made["dependencies"]} <= {"host1_registry", "host1-placed"}  # its network
+    assert {names[urn] for urn in fleet.of(COMMAND)["host1_registry"]["dependencies"]} >= {"host1_registry"}
 
 
 def test_nobody_is_let_in_to_it_and_its_memory_is_not_for_services(fleet: Fleet, tmp_path: Path) -> None:
@@ -167,10 +167,10 @@ def test_a_host_that_is_down_forgets_its_own_without_a_call(fleet: Fleet, tmp_pa
         config["capacity"]["down"] = ["host2"]
 
     made = Fleet(with_registry(tmp_path / "p", down))
-    assert "host2-registry" not in {*made.of(CONTAINER), *made.of(COMMAND), *made.of(NETWORK)}
+    assert "host2_registry" not in {*made.of(CONTAINER), *made.of(COMMAND), *made.of(NETWORK)}
     anchor = fleet.of(COMMAND)["host2-placed"]["urn"]
     for type_ in (CONTAINER, COMMAND, NETWORK):
-        assert fleet.of(type_)["host2-registry"]["deletedWith"] == anchor
+        assert fleet.of(type_)["host2_registry"]["deletedWith"] == anchor
 
 
 # --- logins at other registries --------------------------------------------------------------------------------------

@@ -113,7 +113,7 @@ def test_exactly_the_declared_resources_exist(resources: Resources) -> None:
     assert set(running(resources)) == {"web-1", "web-2", "web-canary1", "cart-1", "session-1", "worker-1", "agent-1"}
     assert set(of_type(resources, NETWORK)) == {"edge", "web", "cart", "session", "worker"}
     # Two images of web, each with its own copy of the files; one of session.
-    assert sorted(name.rpartition("-")[0] for name in holders(resources)) == ["session", "web", "web"]
+    assert sorted(name.rpartition("_")[0] for name in holders(resources)) == ["session", "web", "web"]
     volumes = of_type(resources, VOLUME)
     assert {"edge", "session"} <= set(volumes)
     assert len(volumes) == 2 + 2 * 2 + 1
@@ -134,12 +134,12 @@ def test_each_container_is_in_its_own_network_and_no_other(resources: Resources)
         if service == "agent":
             assert (networks, found["inputs"]["networkMode"]) == ([], "host")
         else:
-            assert networks == [f"fx-t-{service}"], name
+            assert networks == [f"fx_t_{service}"], name
             assert "networkMode" not in found["inputs"]
     for found in holders(resources).values():
         assert found["inputs"]["networkMode"] == "none"
     (edge,) = of_type(resources, CONTAINER)["edge"]["inputs"]["networksAdvanced"]
-    assert edge == {"name": "0-fx-t"}
+    assert edge == {"name": "0-fx_t"}
 
 
 def test_networks_are_disjoint_and_keep_the_edges_address_out_of_the_dynamic_range(resources: Resources) -> None:
@@ -165,9 +165,9 @@ def test_stateless_containers_are_replaced_create_first_and_have_no_name(resourc
 def test_a_stateful_container_is_replaced_stop_first_on_a_protected_volume(resources: Resources) -> None:
     session = running(resources)["session-1"]
     assert (session["deleteBeforeReplace"], session["deleteBeforeReplaceDefined"]) == (True, True)
-    assert session["inputs"]["name"] == "fx-t-session"
+    assert session["inputs"]["name"] == "fx_t_session"
     assert not session["protect"]
-    assert {"containerPath": "/data", "volumeName": "fx-t-session"} in session["inputs"]["volumes"]
+    assert {"containerPath": "/data", "volumeName": "fx_t_session"} in session["inputs"]["volumes"]
     assert [name for name, volume in of_type(resources, VOLUME).items() if volume["protect"]] == ["session"]
     image = of_type(resources, "docker:index/remoteImage:RemoteImage")["session"]
     assert image["urn"] in session["dependencies"]
@@ -259,19 +259,13 @@ def test_folders_that_look_alike_have_volumes_of_their_own(tmp_path: Path) -> No
     paths = ["/etc/my-app/a", "/etc/my/app/a", "/etc/my_app/a", "/etc/plain/a", "/srv/my-app/a"]
     cart = {**SERVICES["cart"], "files": {path: {"content": "x"} for path in paths}, "uses": []}
     volumes = of_type(Project(tmp_path / "project", {"cart": cart}).rehearse().resources, VOLUME)
-    assert {name.partition("-")[2].partition("-")[2] for name in volumes if name != "edge"} == {
+    assert {name.partition("_")[2].partition("-")[2] for name in volumes if name != "edge"} == {
         "etc-my_dapp",
         "etc-my-app",
         "etc-my_uapp",
         "etc-plain",
         "srv-my_dapp",
     }
-    aliases = {name.partition("-")[2].partition("-")[2]: found["aliases"] for name, found in volumes.items()}
-    # Where the former name meant one folder only, that folder's volume is still known by it.
-    assert not aliases["etc-my_dapp"]
-    assert not aliases["etc-plain"]
-    (former,) = aliases["srv-my_dapp"]
-    assert str(former).endswith("-srv-my-app")
 
 
 def test_everything_carries_the_stacks_label(resources: Resources) -> None:
@@ -395,7 +389,7 @@ def test_the_routing_names_the_containers_it_routes_to(before: Report) -> None:
     urns = {found["urn"] for found in running(before.resources).values()}
     assert urns <= set(routing["propertyDependencies"]["stdin"])
     for name in running(before.resources):
-        assert f" {name}-" in config or f"fx-t-{name[:-2]}" in config
+        assert f" {name}-" in config or f"fx_t_{name[:-2]}" in config
 
 
 @pytest.mark.parametrize("name", ["a0", "zz"])
@@ -414,7 +408,7 @@ def test_a_changed_file_makes_new_volumes_and_containers_of_that_service_alone(b
     assert containers_of(after, "s10") <= difference(before, after)
     assert {type_ for type_, _ in changed} == {CONTAINER, VOLUME}
     assert len(changed) == 4  # the volume and its holder, old and new
-    assert all(name.startswith("s10-") for _, name in changed)
+    assert all(name.startswith("s10_") for _, name in changed)
 
 
 def test_another_route_or_caller_touches_no_container(before: Report, tmp_path: Path) -> None:

@@ -30,21 +30,21 @@ def test_the_door_has_the_ports_and_the_replicas_are_released_create_first(tmp_p
     hosts = {host for slot, host in made.replicas().items() if slot.startswith("api")}
     assert len(hosts) == 2, "one a host"
     containers = made.of(CONTAINER)
-    assert {name for name in containers if "door" in name} == {f"{host}-api_door" for host in hosts}
+    assert {name for name in containers if "door" in name} == {f"{host}_api_door" for host in hosts}
     for host in hosts:
-        door = containers[f"{host}-api_door"]
+        door = containers[f"{host}_api_door"]
         assert made.host_of(door) == host
         assert [(port["external"], port["internal"]) for port in door["inputs"]["ports"]] == [(25, 25), (9000, 9000)]
         assert door["deleteBeforeReplace"]
         assert door["inputs"]["readOnly"]
         assert door["inputs"]["memory"] == 64
-        (replica,) = [c for name, c in containers.items() if name.startswith(f"{host}-api-")]
+        (replica,) = [c for name, c in containers.items() if name.startswith(f"{host}_api-")]
         assert "ports" not in replica["inputs"]
         assert replica["deleteBeforeReplaceDefined"]
         assert not replica["deleteBeforeReplace"]
         assert replica["inputs"]["networksAdvanced"][0]["aliases"] == ["api"]
         assert door["inputs"]["networksAdvanced"][0]["name"] == replica["inputs"]["networksAdvanced"][0]["name"]
-        edge = containers[f"{host}-edge"]["inputs"].get("ports", [])
+        edge = containers[f"{host}_edge"]["inputs"].get("ports", [])
         assert not {port["external"] for port in edge} & {25, 9000}, "never the edge's own list"
     others = [c for name, c in containers.items() if "-web" in name]
     assert all("aliases" not in c["inputs"]["networksAdvanced"][0] for c in others)

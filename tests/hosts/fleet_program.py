@@ -21,7 +21,7 @@ from planning.hosts.certificates import certificates
 from planning.hosts.edge import HostConfig, render_host
 from planning.hosts.gateway import Mesh
 from planning.hosts.plan import FleetPlan, plan_hosts
-from planning.names import EDGE
+from planning.names import EDGE, on_host
 from platforms.machines import Machine
 from tests import mesh
 
@@ -65,7 +65,7 @@ def _host(
     machine = Machine(host=here.host, address=pulumi.Output.from_input(given["address"]), connection=connection)
     opts = pulumi.ResourceOptions(provider=engine.provider, transformations=[*machine.bound()])
     edge = Edge(
-        f"{name}-{EDGE}",
+        on_host(name, EDGE),
         EdgeArgs(
             image="haproxy:3.2-alpine",
             naming=naming,
@@ -82,7 +82,7 @@ def _host(
     for service in here.services.values():
         assert service.subnet is not None
         network = Network(
-            f"{name}-{service.name}",
+            on_host(name, service.name),
             NetworkArgs(
                 network_name=naming.network(service.name),
                 cidr=service.subnet.cidr,
@@ -93,11 +93,13 @@ def _host(
             opts,
         ).network_name
         if service.stateful:
-            args = StatefulServiceArgs(service=service, naming=naming, network=network, secrets={}, prefix=f"{name}-")
+            args = StatefulServiceArgs(
+                service=service, naming=naming, network=network, secrets={}, prefix=on_host(name, "")
+            )
             made.append(StatefulService(service.name, args, opts))
         else:
-            plain = ServiceArgs(service=service, naming=naming, network=network, secrets={}, prefix=f"{name}-")
-            made.append(Service(f"{name}-{service.name}", plain, opts))
+            plain = ServiceArgs(service=service, naming=naming, network=network, secrets={}, prefix=on_host(name, ""))
+            made.append(Service(on_host(name, service.name), plain, opts))
     containers = {slot: container for one in made for slot, container in one.containers.items()}
     ids = {slot: number for one in made if isinstance(one, StatefulService) for slot, number in one.ids.items()}
 

@@ -123,8 +123,8 @@ class Stack:
         self.edge_extra: list[str] = []
         self.services: dict[str, Any] = json.loads(json.dumps(services))
         self.key = f"{PROJECT}/{self.name}"
-        self.prefix = f"{PROJECT}-{self.name}"
-        self.edge = f"{self.prefix}-edge"
+        self.prefix = f"{PROJECT}_{self.name}_"
+        self.edge = f"{self.prefix}edge"
         self.environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "300"}
         (root / "shop").mkdir(parents=True)
         for source in (ROOT / "examples" / "shop").glob("*.py"):
@@ -170,9 +170,9 @@ class Stack:
     def check(self) -> None:
         """Assert that what runs is what is declared: no container, network or volume too many or too few."""
         declared = Counter({("edge", ""): 1})
-        networks, volumes = {f"0-{self.prefix}"}, Counter({"edge": 1})
+        networks, volumes = {f"0-{self.prefix[:-1]}"}, Counter({"edge": 1})
         for name, service in self.services.items():
-            networks.add(f"{self.prefix}-{name}")
+            networks.add(f"{self.prefix}{name}")
             for number in range(1, int(service.get("replicas", 1)) + 1):
                 declared[name, f"{name}-{number}"] += 1
             if "canary" in service:

@@ -47,19 +47,19 @@ def quayside(stack: Stack, *words: str, stdout: Any = subprocess.PIPE) -> subpro
 
 
 def redis(stack: Stack, *words: str) -> str:
-    return docker("exec", f"{stack.prefix}-session", "redis-cli", *words)
+    return docker("exec", f"{stack.prefix}session", "redis-cli", *words)
 
 
 def test_a_backup_drops_nothing_and_is_put_back(stack: Stack) -> None:
     redis(stack, "SET", "cart", "full")
     # Enough that the copy takes a while.
-    docker("exec", f"{stack.prefix}-session", "dd", "if=/dev/urandom", "of=/data/more", "bs=1048576", "count=30")
+    docker("exec", f"{stack.prefix}session", "dd", "if=/dev/urandom", "of=/data/more", "bs=1048576", "count=30")
     answers: list[str] = []
     ended = threading.Event()
 
     def ask() -> None:
         with subprocess.Popen(
-            ["docker", "run", "--rm", "-i", "--network", f"container:{stack.prefix}-session", IMAGES[1], "redis-cli"],
+            ["docker", "run", "--rm", "-i", "--network", f"container:{stack.prefix}session", IMAGES[1], "redis-cli"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -106,7 +106,7 @@ def test_a_backup_drops_nothing_and_is_put_back(stack: Stack) -> None:
 
 def owners(stack: Stack) -> str:
     listed = docker(
-        "exec", f"{stack.prefix}-session", "sh", "-c", "cd /data; stat -c '%n %u:%g %a' . appendonlydir more; ls -A"
+        "exec", f"{stack.prefix}session", "sh", "-c", "cd /data; stat -c '%n %u:%g %a' . appendonlydir more; ls -A"
     )
     return "\n".join(sorted(listed.split("\n")))
 
@@ -134,9 +134,9 @@ def test_what_is_no_whole_backup_changes_nothing(stack: Stack) -> None:
         assert "Traceback" not in done.stderr
     # It is cut on its way, after it was looked through.
     script = (Path(__file__).parents[2] / "quayside" / "restore.sh").read_text()
-    volume, image = f"{stack.prefix}-session", stack.containers("edge")[0]["Config"]["Image"]
+    volume, image = f"{stack.prefix}session", stack.containers("edge")[0]["Config"]["Image"]
     done = subprocess.run(
-        ["sh", "-c", script, "restore", volume, image, f"{stack.prefix}-session"],
+        ["sh", "-c", script, "restore", volume, image, f"{stack.prefix}session"],
         input=cut.read_bytes(), capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
@@ -146,20 +146,20 @@ def test_what_is_no_whole_backup_changes_nothing(stack: Stack) -> None:
 
 
 def test_a_backup_that_is_killed_holds_nobody(stack: Stack) -> None:
-    docker("exec", f"{stack.prefix}-session", "dd", "if=/dev/urandom", "of=/data/more", "bs=1048576", "count=120")
+    docker("exec", f"{stack.prefix}session", "dd", "if=/dev/urandom", "of=/data/more", "bs=1048576", "count=120")
     process = subprocess.Popen(
         [sys.executable, "-m", "quayside", "backup", "session", "killed.tar.gz", "--stack", stack.name],
         cwd=stack.root, env=stack.environment, stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     end = time.monotonic() + 30
-    while docker("inspect", "-f", "{{.State.Paused}}", f"{stack.prefix}-session") != "true":
+    while docker("inspect", "-f", "{{.State.Paused}}", f"{stack.prefix}session") != "true":
         assert time.monotonic() < end
         assert process.poll() is None
     os.kill(process.pid, 9)
     process.wait()
     end = time.monotonic() + 60
-    while docker("inspect", "-f", "{{.State.Paused}}", f"{stack.prefix}-session") != "false":
+    while docker("inspect", "-f", "{{.State.Paused}}", f"{stack.prefix}session") != "false":
         assert time.monotonic() < end
         time.sleep(0.2)
     assert redis(stack, "PING") == "PONG"

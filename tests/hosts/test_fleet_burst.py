@@ -16,7 +16,7 @@ from tests.hosts.test_platform import Project, project_on
 pytestmark = pytest.mark.docker
 
 PERMANENT, RENTED = ("host1", "host2"), ("host3", "host4")
-EDGE = "shop-t-edge"
+EDGE = "shop_t_edge"
 
 
 class Burst(Project):

@@ -33,7 +33,7 @@ from tests.mesh import Authority
 pytestmark = pytest.mark.docker
 
 NAMES = ("host1", "host2", "host3")
-EDGE = "shop-fleet-edge"
+EDGE = "shop_fleet_edge"
 PUBLIC = "web.example.test"
 MARKER = "plainly-to-be-read"
 APP = """
@@ -240,7 +240,7 @@ def release(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         destroy("fleet", made.root, volumes=True, progress=lambda _event: None)
         for name in NAMES:
             assert fleet[name].docker("ps", "-aq") == ""
-            assert fleet[name].docker("network", "ls", "-q", "-f", "name=shop-fleet") == ""
+            assert fleet[name].docker("network", "ls", "-q", "-f", "name=shop_fleet") == ""
 
 
 def names_of(release: Release, service: str) -> set[str]:
@@ -290,7 +290,7 @@ def test_a_second_run_changes_nothing(release: Release) -> None:
 
 def test_only_who_declares_it_reaches_redis(release: Release) -> None:
     (redis,) = (
-        line for line in release.served("host2").splitlines() if line.startswith("#: network shop-fleet-session")
+        line for line in release.served("host2").splitlines() if line.startswith("#: network shop_fleet_session")
     )
     at = {redis.split()[3]}
     for name in ("host1", "host2"):
@@ -304,7 +304,7 @@ def test_only_who_declares_it_reaches_redis(release: Release) -> None:
         container,
         "session",
         release.fleet["host2"].docker(
-            "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", "shop-fleet-session"
+            "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", "shop_fleet_session"
         ),
     }
     # The one that declares it: through the edges, from another host.
@@ -437,7 +437,7 @@ def test_a_service_that_moves_drops_nothing(release: Release) -> None:
         back = release.up()
     print(f"api to another host: {done.seconds:.1f} s, and back: {back.seconds:.1f} s")
     sound(release, loads, {release.services["api"]["env"]["VERSION"]})
-    assert "shop-fleet-api" not in release.served("host1")
+    assert "shop_fleet_api" not in release.served("host1")
 
 
 def test_a_release_that_fails_on_one_host_changes_nothing_anywhere(release: Release) -> None:
@@ -648,8 +648,8 @@ def test_the_next_authority_takes_over_and_drops_nothing(release: Release) -> No
 
     def signed(host: str) -> tuple[str, set[str]]:
         text = release.served(host)
-        (own,) = set(re.findall(rf"{FILES}/({host}-[0-9a-f]+\.pem)", text))
-        return own, set(re.findall(rf"{FILES}/(ca-[0-9a-f]+\.pem)", text))
+        (own,) = set(re.findall(rf"{FILES}/(host_{host}_[0-9a-f]+\.pem)", text))
+        return own, set(re.findall(rf"{FILES}/(ca_[0-9a-f]+\.pem)", text))
 
     before = {name: signed(name) for name in NAMES}
     today = date.fromisoformat(release.given["today"])

@@ -34,7 +34,7 @@ class Watched(threading.Thread):
         super().__init__(daemon=True)
         (container,) = stack.replicas(service).values()
         self.id = container["Id"]
-        address = container["NetworkSettings"]["Networks"][f"{stack.prefix}-{service}"]["IPAddress"]
+        address = container["NetworkSettings"]["Networks"][f"{stack.prefix}{service}"]["IPAddress"]
         self._url = f"http://{address}:8000/asked"
         self.last: dict[str, Any] = {}
         self.at = 0.0
@@ -84,7 +84,7 @@ def test_the_old_version_keeps_its_names_until_it_ends(gone: bool, new_stack: Ma
     assert watched.last["failed"] == []
     # And then nobody has them.
     assert stack.get("friend", "/fetch?url=http://other/")["status"] == 200
-    edge = stack.containers("edge")[0]["NetworkSettings"]["Networks"][f"{stack.prefix}-friend"]["IPAddress"]
+    edge = stack.containers("edge")[0]["NetworkSettings"]["Networks"][f"{stack.prefix}friend"]["IPAddress"]
     assert stack.get("friend", f"/fetch?url=http://{edge}/&host=cart")["status"] == 403
     assert stack.get("friend", f"/tcp?host={edge}&port=6379")["answer"] == ""
     served = docker("exec", stack.edge, "cat", "/var/lib/haproxy/haproxy.cfg")
@@ -100,7 +100,7 @@ def test_a_run_that_was_given_up_cuts_nothing_of_the_next(new_stack: Make) -> No
         stack.services["web"]["env"] = {"VERSION": "bad", "FAIL": "1"}
         stack.services["first"] = probe()
         process = stack.start()
-        while f"{stack.prefix}-first" not in network_names(stack):
+        while f"{stack.prefix}first" not in network_names(stack):
             assert process.poll() is None
             time.sleep(0.1)
         time.sleep(2)  # it waits for the health of a version that never gets well
@@ -110,7 +110,7 @@ def test_a_run_that_was_given_up_cuts_nothing_of_the_next(new_stack: Make) -> No
         stack.services["second"] = web(env={"VERSION": "second"})
         stack.services["friend"] = probe(uses=["first", "second"])
         stack.up()
-        wanted = {f"{stack.prefix}-{name}" for name in stack.services} | {f"0-{stack.prefix}"}
+        wanted = {f"{stack.prefix}{name}" for name in stack.services} | {f"0-{stack.prefix[:-1]}"}
         for _ in range(50):
             assert network_names(stack) == wanted
             time.sleep(0.1)

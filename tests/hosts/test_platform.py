@@ -279,7 +279,7 @@ def test_whatever_changes_while_a_host_is_dead_it_is_not_called_and_settles_once
     for name in NAMES:
         assert project.versions(fleet[name]) == ("3", "3")
     assert project.redis("get", "kept") == "yes"
-    assert fleet["host3"].docker("exec", "shop-t-session", "cat", "/etc/note") == "3"
+    assert fleet["host3"].docker("exec", "shop_t_session", "cat", "/etc/note") == "3"
     project.settled()
 
     # A run that is killed in the middle is carried on by the next.
@@ -345,7 +345,7 @@ def test_a_host_is_drained_and_removed_and_no_request_is_lost(project: Project) 
         project.capacity = {"drain": ["host2"]}
         drained = project.up()
         assert drained.code == 0, drained.output
-        assert fleet["host2"].docker("ps", "--format", "{{.Names}}") == "shop-t-edge"
+        assert fleet["host2"].docker("ps", "--format", "{{.Names}}") == "shop_t_edge"
         project.names, project.capacity = ["host1", "host3"], {}
         removed = project.up()
         assert removed.code == 0, removed.output

@@ -181,7 +181,7 @@ def test_hosts_pull_through_their_own_registry_and_nobody_else_reaches_it(
         assert SECRET not in (project.root / ".quayside" / "t.json").read_text()
 
         host, other = fleet["host1"], fleet["host2"]
-        name = "shop-t-registry"
+        name = "shop_t_registry"
         (address,) = host.docker(
             "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name
         ).split()

@@ -255,17 +255,17 @@ def test_a_service_reaches_what_it_uses_and_nothing_else(stack: Stack) -> None:
     assert stack.get("friend", "/tcp?host=session&port=6379")["answer"] == "+PONG\r\n"
 
     networks = stack.containers("edge")[0]["NetworkSettings"]["Networks"]
-    edge = networks[f"{stack.prefix}-stranger"]["IPAddress"]
+    edge = networks[f"{stack.prefix}stranger"]["IPAddress"]
     assert stack.get("stranger", "/fetch?url=http://cart/cart")["status"] == 0
     assert stack.get("stranger", f"/fetch?url=http://{edge}/cart&host=cart")["status"] == 403
     assert stack.get("stranger", "/tcp?host=session&port=6379")["answer"] == ""
     assert stack.get("stranger", f"/tcp?host={edge}&port=6379")["answer"] == ""
     for service, port in (("cart", 8000), ("session", 6379), ("friend", 8000)):
         (container,) = stack.replicas(service).values()
-        address = container["NetworkSettings"]["Networks"][f"{stack.prefix}-{service}"]["IPAddress"]
+        address = container["NetworkSettings"]["Networks"][f"{stack.prefix}{service}"]["IPAddress"]
         assert stack.get("stranger", f"/tcp?host={address}&port={port}")["answer"] == "", service
         # Nor by the edge's foot in the other's network: Linux would answer for any of its addresses.
-        other = networks[f"{stack.prefix}-{service}"]["IPAddress"]
+        other = networks[f"{stack.prefix}{service}"]["IPAddress"]
         assert stack.get("stranger", f"/tcp?host={other}&port=6379")["answer"] == "", service
         assert stack.get("stranger", f"/fetch?url=http://{other}/cart&host=cart")["status"] in (0, 403), service
     for port in (9901, 9902, 9903):

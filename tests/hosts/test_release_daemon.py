@@ -96,7 +96,7 @@ def test_the_edge_serves_on_without_the_daemon(home: Path, tmp_path: Path, monke
             docker("load", "-i", str(images))
             stack.up()
             networks = stack.containers("edge")[0]["NetworkSettings"]["Networks"]
-            edge = networks[f"0-{stack.prefix}"]["IPAddress"]
+            edge = networks[f"0-{stack.prefix[:-1]}"]["IPAddress"]
         # Not by the published port: on loopback that is a process of the daemon, and ends with it.
         inside = ["nsenter", f"--net=/run/netns/{home.name}", sys.executable, "-c", ASK, edge, str(OUTAGE)]
         done = subprocess.run(inside, capture_output=True, text=True, check=True)

@@ -185,7 +185,7 @@ def test_the_plan_is_read_off_the_resources() -> None:
                 "type": CONTAINER,
                 "inputs": {
                     "image": "haproxy:3.2-alpine",
-                    "name": "acme-local-edge",
+                    "name": "acme_local_edge",
                     "memory": 256,
                     "ports": [{"internal": 10080, "external": 8080, "ip": "0.0.0.0"}],
                 },
@@ -239,11 +239,11 @@ def test_more_memory_than_the_machine_has_is_refused(tmp_path: Path, monkeypatch
 def test_a_network_in_use_keeps_its_subnet(
     subnet: str, used: int, refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = f"acme-local-web {subnet} {used}\\nacme-local-other 10.9.0.0/26 3\\n0-acme-local {subnet} {used}\\n"
+    rows = f"acme_local_web {subnet} {used}\\nacme_local_other 10.9.0.0/26 3\\n0-acme_local {subnet} {used}\\n"
     program(tmp_path / "bin", "docker", f"""case "$2" in ls) echo 1 2 3 ;; inspect) printf '{rows}' ;; esac\n""")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
     network = {"type": preflight.NETWORK, "inputs": {"ipamConfigs": [{"subnet": "10.128.0.0/26"}]}}
-    named = [{**network, "inputs": {**network["inputs"], "name": name}} for name in ("acme-local-web", "0-acme-local")]
+    named = [{**network, "inputs": {**network["inputs"], "name": name}} for name in ("acme_local_web", "0-acme_local")]
     plan = preflight.planned(named)
     if not refused:
         preflight.check_subnets(plan, "acme/local")
@@ -252,7 +252,7 @@ def test_a_network_in_use_keeps_its_subnet(
         preflight.check_subnets(plan, "acme/local")
     (problem,) = caught.value.problems
     assert problem.message == (
-        "network 0-acme-local has 10.64.0.0/26 and should get 10.128.0.0/26, and 1 more would change; "
+        "network 0-acme_local has 10.64.0.0/26 and should get 10.128.0.0/26, and 1 more would change; "
         "a network that is in use cannot be changed"
     )
     assert problem.fix == "set it back, or run `make down` (volumes are kept) and then `make up`"

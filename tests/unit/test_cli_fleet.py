@@ -187,7 +187,7 @@ def told(*files: tuple[str, str]) -> list[str]:
 
 
 def test_certificates_are_told_of_in_time() -> None:
-    bundle = ("ca-1.pem", pem("old", "old", 10) + pem("now", "now", 1000) + pem("next", "next", 3000))
+    bundle = ("ca_1.pem", pem("old", "old", 10) + pem("now", "now", 1000) + pem("next", "next", 3000))
     assert told(bundle, ("host1-2.pem", pem("host1", "now", 400))) == []
     assert told(bundle, ("host1-2.pem", pem("host1", "now", 60.5))) == [
         "the certificate of its edge ends on 2027-03-02, in 60 days: any `up` renews it"
@@ -203,8 +203,8 @@ def test_certificates_are_told_of_in_time() -> None:
 
 def test_the_visitors_certificate_is_told_of_a_month_before() -> None:
     chain = pem("shop.example", "Some CA", 31) + pem("Some CA", "Root", 5)
-    assert told(("site-3.pem", chain)) == []
-    (said,) = told(("site-3.pem", pem("shop.example", "Some CA", 29.5)))
+    assert told(("site_3.pem", chain)) == []
+    (said,) = told(("site_3.pem", pem("shop.example", "Some CA", 29.5)))
     assert said.startswith(
         "the visitors' certificate ends on 2027-01-30, in 29 days: `up` renews one that it has issued"
     )
@@ -246,7 +246,7 @@ def test_data_on_several_hosts_is_that_of_the_container_that_runs(
 ) -> None:
     """A volume is left behind where a service with data moved from."""
     edge = Container("e", "edge", "edge", "edge", "edge", "haproxy:3.2-alpine", 0, "running", "", ())
-    running = Container("c", "shop-t-db", "db", "db-1", "stateful", "postgres", 0, "running", "", ())
+    running = Container("c", "shop_t_db", "db", "db-1", "stateful", "postgres", 0, "running", "", ())
     there = {"h1": [edge], "h2": [edge, running]}
 
     class Opened:
@@ -256,13 +256,13 @@ def test_data_on_several_hosts_is_that_of_the_container_that_runs(
 
     monkeypatch.setattr(data, "tunnels", lambda _fleet: contextlib.nullcontext(Opened()))
     monkeypatch.setattr(data, "of_stack", lambda _stack, docker: there[docker[0]])
-    listed = subprocess.CompletedProcess[str]([], 0, "shop-t-db db\n", "")
+    listed = subprocess.CompletedProcess[str]([], 0, "shop_t_db db\n", "")
     monkeypatch.setattr(data, "run", lambda *_given, **_more: listed)
     found = data.on_the_fleet(made(host("h1"), host("h2")), "db", None)
-    assert (found.host, found.container, found.image, found.name) == ("h2", "c", "haproxy:3.2-alpine", "shop-t-db")
+    assert (found.host, found.container, found.image, found.name) == ("h2", "c", "haproxy:3.2-alpine", "shop_t_db")
     words = found.script("backup")
     assert words[0] == "ssh"
-    assert words[-1].endswith(" backup shop-t-db haproxy:3.2-alpine c")
+    assert words[-1].endswith(" backup shop_t_db haproxy:3.2-alpine c")
     assert found.script("backup", hold=False)[-1].endswith(" haproxy:3.2-alpine ''")
     there["h2"] = [edge]
     with pytest.raises(CommandError, match=r"db has a volume on several hosts: h1, h2\n    say which one"):

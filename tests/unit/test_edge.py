@@ -193,11 +193,11 @@ def test_the_edge_joins_every_isolated_services_network_at_its_own_address() -> 
     stack = planned({**SHOP, "agent": {"image": "agent", "network": "host"}})
     text = render(stack, EdgeConfig(public_port=80), containers(stack), ids(stack))
     assert [line for line in text.splitlines() if line.startswith("#: network ")] == [
-        f"#: network shop-local-{name} {service.subnet.edge}"
+        f"#: network shop_local_{name} {service.subnet.edge}"
         for name, service in sorted(stack.services.items())
         if service.subnet is not None
     ]
-    assert "shop-local-agent" not in text
+    assert "shop_local_agent" not in text
 
 
 def test_lines_of_ones_own_come_before_the_routes() -> None:

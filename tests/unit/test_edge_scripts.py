@@ -92,7 +92,7 @@ def test_a_service_that_went_answers_the_names_it_had(tmp_path: Path) -> None:
     both = union(new, rendered(SHOP), tmp_path)
     assert section(both, "frontend tcp_session") == section(rendered(SHOP), "frontend tcp_session")
     assert section(both, "backend svc_session") == section(rendered(SHOP), "backend svc_session")
-    assert "#: network shop-local-session " in both
+    assert "#: network shop_local_session " in both
     assert "#: server session " not in both
 
 

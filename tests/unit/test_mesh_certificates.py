@@ -14,7 +14,7 @@ from planning.hosts.certificates import (
 )
 from planning.names import Naming
 
-NAMING = Naming(project="shop", stack="staging")
+NAMING = Naming(project="shop", stack="shop/staging")
 
 
 def test_the_lives_of_certificates() -> None:
@@ -28,15 +28,15 @@ def test_a_leaf_names_its_host_as_client_and_as_server() -> None:
     assert (leaf.name, leaf.host, leaf.common_name) == ("mesh-host1", "host1", "host1")
     assert leaf.dns_names == ("*.host1.quayside",)
     assert set(leaf.uses) >= {"server_auth", "client_auth"}
-    assert leaf.authority == "mesh-ca-2024"
+    assert leaf.authority == "mesh-ca_2024"
 
 
 def test_three_authorities_are_trusted_and_the_middle_one_signs() -> None:
     found = certificates(NAMING, ["a", "b"], date(2027, 1, 1))
-    assert [authority.name for authority in found.authorities] == ["mesh-ca-2024", "mesh-ca-2027", "mesh-ca-2030"]
-    assert {leaf.authority for leaf in found.leaves} == {"mesh-ca-2027"}
+    assert [authority.name for authority in found.authorities] == ["mesh-ca_2024", "mesh-ca_2027", "mesh-ca_2030"]
+    assert {leaf.authority for leaf in found.leaves} == {"mesh-ca_2027"}
     first = found.authorities[0]
-    assert (first.common_name, first.organization) == ("quayside 2024", "staging")
+    assert (first.common_name, first.organization) == ("quayside 2024", "shop/staging")
 
 
 def test_an_up_changes_the_signer_only_to_one_that_every_host_knows_already() -> None:
@@ -62,5 +62,5 @@ def test_no_authority_ends_while_it_is_trusted() -> None:
 
 
 def test_files_are_named_by_what_is_public_in_them() -> None:
-    assert file_name("ca", "x") == "ca-2d711642b726b044.pem"
+    assert file_name("ca", "x") == "ca_2d711642b726b044.pem"
     assert bundle(["b\n\n", "a"]) == bundle(["a\n", "b"]) == "a\nb\n"

@@ -69,7 +69,7 @@ def test_the_release_scripts_are_told_what_is_here() -> None:
         "#: file ca.pem",
         "#: file public.pem",
         *(
-            f"#: network shop-fleet-{name} {address.edge}"
+            f"#: network shop_fleet_{name} {address.edge}"
             for name in ("cache", "cart", "web")
             if (address := shop().services[name].subnet) is not None
         ),
