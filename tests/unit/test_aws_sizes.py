@@ -91,7 +91,7 @@ services:
 
 def test_what_is_counted_is_what_is_sent(tmp_path: Path) -> None:
     """The plan's count of every definition beside the JSON that its resource has: never less, and little more."""
-    config = {"quayside:cloud": "aws", "quayside:domain": "example.com", "aws:region": "eu-central-1"}
+    config: dict[str, Any] = {"quayside:cloud": "aws", "quayside:domain": "example.com", "aws:region": "eu-central-1"}
     config["quayside:capacity"] = POOL
     config["quayside:secrets"] = {"stripe": {"secure": "v1:AAAA:BBBB"}}
     (tmp_path / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")
