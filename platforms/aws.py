@@ -8,6 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.aws.access_logs import AccessLogs, AccessLogsArgs
+from components.aws.aws_session import provider_clients
 from components.aws.certificates import Certificates, CertificatesArgs
 from components.aws.cluster import Cluster, ClusterArgs, attach_capacity
 from components.aws.data import FileSystem, FileSystemArgs
@@ -18,17 +19,17 @@ from components.aws.load_balancer import LoadBalancer, LoadBalancerArgs, TargetG
 from components.aws.network import Endpoints, EndpointsArgs, Network, NetworkArgs
 from components.aws.pool import Pool, PoolArgs
 from components.aws.registry import Registry, RegistryArgs
+from components.aws.release_check import ReleaseCheck
 from components.aws.roles import ExecSessions, RolloutRole, RolloutRoleArgs
 from components.aws.scaling import RequestMetric, ServiceScalingArgs, service_scaling
 from components.aws.secrets_store import Login, Secrets, SecretsArgs
 from components.aws.security_groups import SecurityGroups, SecurityGroupsArgs
 from components.aws.service import EcsEnvironment, EcsService, EcsServiceArgs, NativeRollout, StoredSecret, Target
 from components.aws.task_definition import DataVolume
-from planning.aws import capacity
 from planning.aws.model import AwsImage, AwsPlan, AwsService, BalancerPlan, Rule
 from planning.aws.plan import plan
-from planning.aws.security import who
 from planning.names import Naming
+from platforms.aws_outputs import outputs
 from settings.load import Loaded
 from settings.stack import RunRegistry, Stack
 
@@ -185,6 +186,7 @@ class Aws(pulumi.ComponentResource):
             log_key_arn=self._secrets.key_arn,
             keys=[self._secrets.key_arn, *stack.kms_keys],
             sessions=ExecSessions(log_group_arn=self.cluster.exec_log_group_arn, key_arn=self._secrets.key_arn),
+            check=ReleaseCheck(provider_clients(self._plan.region)),
             tags=self._tags,
         )
 
@@ -236,8 +238,9 @@ class Aws(pulumi.ComponentResource):
         rules = self._rules_of(service)
         after: list[pulumi.Resource] = [self._capacity, *self._ready]
         after += [rule for group in service.groups for rule in self._groups.rules.get(group, ())]
-        for other in sorted({*service.settings.uses, *service.settings.after}):
-            after += self.services[other].resources
+        before = [self.services[other] for other in sorted({*service.settings.uses, *service.settings.after})]
+        for other in before:
+            after += other.resources
         if self.registry is not None and any(variant.image.cached for variant in service.variants):
             after += self.registry.rules
         groups = _groups_of(service)
@@ -286,15 +289,22 @@ class Aws(pulumi.ComponentResource):
                 },
                 logins=self._secrets.login_arns,
                 data=_volume(data),
+                used=[other.released for other in before],
                 after=after,
             ),
             self._child,
         )
         public: dict[str, pulumi.Resource] = {}
         if balancer is not None and rollout is None:
-            after = list(made.resources)
             public = {
-                rule.name: forward_rule(balancer, rule, sticky=service.settings.sticky, tags=self._tags, after=after)
+                rule.name: forward_rule(
+                    balancer,
+                    rule,
+                    sticky=service.settings.sticky,
+                    tags=self._tags,
+                    after=made.resources,
+                    released=made.released,
+                )
                 for rule in rules
             }
         self._rules |= public
@@ -404,78 +414,3 @@ def _volume(data: FileSystem | None) -> DataVolume | None:
         access_point_id=data.access_point_id,
         access_point_arn=data.access_point_arn,
     )
-
-
-def outputs(planned: AwsPlan, made: Aws) -> Mapping[str, object]:
-    """What the stack exports: for the reports plain values, known at preview; for programs what AWS named."""
-    found: dict[str, object] = {
-        "urls": sorted({url for service in planned.services.values() for url in service.urls}),
-        "routes": [
-            {
-                "priority": rule.priority,
-                "host": ", ".join(rule.hosts),
-                "path": rule.paths[0] if rule.paths else "/",
-                "service": rule.service,
-                "balancer": balancer.number,
-            }
-            for balancer in planned.balancers
-            for rule in balancer.rules
-        ],
-        "reach": who(planned.security),
-        "placement": [_placed(service) for _, service in sorted(planned.services.items())],
-        "balancers": {str(number): balancer.dns_name for number, balancer in made.balancers.items()},
-        "certificates": [
-            {"balancer": balancer.number, "names": ", ".join([certificate.domain, *certificate.alternatives])}
-            for balancer in planned.balancers
-            for certificate in balancer.certificates
-        ],
-        "vpc": made.vpc_id,
-        "subnets": made.private_subnet_ids,
-        "security_groups": made.security_group_ids,
-        "aws": {
-            "region": planned.region,
-            "cluster": made.cluster.cluster_name,
-            "services": {
-                name: {
-                    "ecs": [service.names[variant.name] for variant in planned.services[name].variants],
-                    "log_group": service.log_group,
-                    "task_role": service.task_role_arn,
-                    "exec": planned.services[name].settings.exec,
-                    "urls": list(planned.services[name].urls),
-                }
-                for name, service in made.services.items()
-            },
-        },
-    }
-    if planned.fit is not None:
-        found["capacity"] = capacity.rows(planned.fit)
-    if planned.pool is not None and planned.pool.registry is not None:
-        local = planned.pool.registry
-        found["registry"] = [
-            {
-                "address": local.address,
-                "bucket": f"{local.bucket} ({local.region})",
-                "image": local.image,
-                "memory": f"{local.memory} MiB",
-                "on": "every instance",
-            }
-        ]
-    if made.records:
-        found["records"] = made.records
-    if made.registry is not None and made.registry.urls:
-        found["repositories"] = [{"repository": name, "url": url} for name, url in made.registry.urls.items()]
-    return found
-
-
-def _placed(service: AwsService) -> Mapping[str, object]:
-    scaling, rollout, shares = service.scaling, service.settings.rollout, service.providers
-    return {
-        "service": service.name,
-        "tasks": str(service.variants[0].replicas) if scaling is None else f"{scaling.min}–{scaling.max}",
-        "canary": service.variants[1].replicas if len(service.variants) > 1 else "",
-        "on": ", ".join(name if len(shares) == 1 else f"{name} {share} %" for name, share in shares.items()),
-        "cpu": f"{service.cpu / 1024:g} vCPU",
-        "memory": f"{service.memory} MiB",
-        "network": service.network,
-        "release": "stop-first" if service.stateful else rollout.strategy if rollout else "rolling",
-    }

@@ -143,7 +143,9 @@ def _problems(error: BaseException) -> list[Finding]:
     By what it has and not by its class: the program may be another revision's, with settings of its own.
     """
     cause: BaseException | None = error
-    while cause is not None:
+    seen: set[int] = set()
+    while cause is not None and id(cause) not in seen:  # what several outputs raised is its own context
+        seen.add(id(cause))
         found: Any = getattr(cause, "problems", None)
         if found:
             return [Finding(str(each.path), str(each.message), str(each.fix)) for each in found]

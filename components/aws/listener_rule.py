@@ -8,6 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.aws.load_balancer import LoadBalancer
+from components.aws.release_check import after_release
 from planning.aws.model import Rule
 
 
@@ -18,10 +19,12 @@ def forward_rule(
     sticky: int | None,
     tags: Mapping[str, str],
     after: Sequence[pulumi.Resource] = (),
+    released: pulumi.Output[bool] | None = None,
 ) -> aws.lb.ListenerRule:
     """Forward the rule's hosts and paths to its target groups, by weight. `sticky` is in seconds.
 
-    Called after the ECS service exists (`after`), so that no request comes before a healthy task; for a native rollout
+    Called after the ECS service exists (`after`) and holds (`released`), so that no request comes before a healthy
+    task; for a native rollout
     before it, since ECS must be told of the rule, and from then on ECS owns the weights: they are never changed here.
     Where a client stays with its task and there are two groups, it stays with its group as well. Named by the route,
     not by the service: a route that changes hands changes its target in place. Refuses a balancer without certificates.
@@ -44,7 +47,9 @@ def forward_rule(
         stickiness = aws.lb.ListenerRuleActionForwardStickinessArgs(enabled=True, duration=sticky)
     return aws.lb.ListenerRule(
         rule.name,
-        listener_arn=balancer.https_listener_arn,
+        listener_arn=after_release(balancer.https_listener_arn, released)
+        if released is not None
+        else balancer.https_listener_arn,
         priority=rule.priority,
         conditions=conditions,
         actions=[

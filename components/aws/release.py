@@ -45,11 +45,15 @@ def deployment(plan: AwsService, *, native: bool) -> aws.ecs.ServiceDeploymentCo
 
 def timeouts(plan: AwsService) -> pulumi.CustomTimeouts:
     """Long enough for ECS to say itself that a release failed: a wait that ends before says nothing of it."""
-    settings = plan.settings
-    release = _STARTUP + _ATTEMPTS * settings.health.grace + 2 * settings.drain + _baking(settings.rollout)
+    release = release_seconds(plan)
     return pulumi.CustomTimeouts(
-        create=_minutes(release), update=_minutes(release), delete=_minutes(_STARTUP + 2 * settings.drain)
+        create=_minutes(release), update=_minutes(release), delete=_minutes(_STARTUP + 2 * plan.settings.drain)
     )
+
+
+def release_seconds(plan: AwsService) -> int:
+    settings = plan.settings
+    return _STARTUP + _ATTEMPTS * settings.health.grace + 2 * settings.drain + _baking(settings.rollout)
 
 
 def _baking(rollout: Rollout | None) -> int:

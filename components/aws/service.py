@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
 from components.aws.alarms import ErrorAlarmArgs, error_alarm
 from components.aws.iam import Account
-from components.aws.release import deployment, timeouts
+from components.aws.release import deployment, release_seconds, timeouts
+from components.aws.release_check import Release, ReleaseCheck, after_release
 from components.aws.roles import ExecSessions, ServiceRoles, ServiceRolesArgs, service_roles
+from components.aws.service_connect import service_connect
 from components.aws.task_definition import DataVolume, TaskDefinitionArgs, task_definition
-from planning.aws.definition import logging, port_name
 from planning.aws.model import AwsService, Variant
 from planning.names import Naming
 from settings.service import Rollout
 
 POOL = "pool"
 """The plan's name of the capacity provider of instances; Fargate's have names of their own."""
-CONNECT_IDLE = 60
-"""Seconds of silence after which a connection between two services ends, as on Docker hosts."""
-CONNECT_REQUEST = 900
-"""Seconds that a whole HTTP request between two services may take: AWS's own default of 15 cuts downloads and streams,
-and none at all lets a caller wait for ever. On Docker hosts silence alone ends a request, which Envoy cannot say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +44,8 @@ class EcsEnvironment:
     keys: Sequence[pulumi.Input[str]] = ()
     """Keys that secrets are encrypted with."""
     sessions: ExecSessions
+    check: ReleaseCheck
+    """What is asked after each release."""
     tags: Mapping[str, str]
 
 
@@ -94,6 +93,8 @@ class EcsServiceArgs:
     logins: Mapping[str, pulumi.Input[str]]
     """Host under `registries` → ARN of the secret with its login."""
     data: DataVolume | None = None
+    used: Sequence[pulumi.Output[bool]] = ()
+    """`released` of the services that it uses or comes after."""
     after: Sequence[pulumi.Resource] = ()
     """What must be there first: health rules, the rule of a native rollout and its role's policies, capacity providers,
     mount targets, and the ECS services it uses: tasks never learn of names that come after them."""
@@ -118,6 +119,8 @@ class EcsService(pulumi.ComponentResource):
     task_role_arn: pulumi.Output[str]
     resources: Sequence[pulumi.Resource]
     """The ECS services: what public rules, and the services that use this one, depend on."""
+    released: pulumi.Output[bool]
+    """Known once ECS runs what is declared; the `up` fails where it does not (`ReleaseCheck`)."""
 
     def __init__(self, name: str, args: EcsServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("quayside:aws:EcsService", name, None, opts)
@@ -145,7 +148,14 @@ class EcsService(pulumi.ComponentResource):
             ),
             self,
         )
-        self.services = {variant.name: _ecs_service(self, args, variant, logs, roles) for variant in args.plan.variants}
+        checks: list[pulumi.Output[bool]] = []
+        services: dict[str, aws.ecs.Service] = {}
+        for variant in args.plan.variants:
+            service, definition = _ecs_service(self, args, variant, logs, roles)
+            services[variant.name] = service
+            checks.append(_released(args, variant, service, definition))
+        self.services = services
+        self.released = pulumi.Output.all(*checks).apply(lambda done: all(done))
         self.names = {variant: service.name for variant, service in self.services.items()}
         self.log_group = logs.name
         self.task_role_arn = roles.task_role_arn
@@ -155,7 +165,7 @@ class EcsService(pulumi.ComponentResource):
 
 def _ecs_service(
     parent: EcsService, args: EcsServiceArgs, variant: Variant, logs: aws.cloudwatch.LogGroup, roles: ServiceRoles
-) -> aws.ecs.Service:
+) -> tuple[aws.ecs.Service, aws.ecs.TaskDefinition]:
     plan, environment = args.plan, args.environment
     native = args.rollout is not None and not variant.canary
     definition = task_definition(
@@ -176,11 +186,11 @@ def _ecs_service(
         ),
         pulumi.ResourceOptions(parent=parent),
     )
-    return aws.ecs.Service(
+    service = aws.ecs.Service(
         # ECS takes no other network mode in place: a service of another name comes beside the old one. (`_` is in no
         # service's own name.)
         variant.name if plan.network == "awsvpc" else f"{variant.name}_{plan.network}",
-        cluster=environment.cluster_arn,
+        cluster=after_release(environment.cluster_arn, *args.used),
         task_definition=definition.arn,
         desired_count=variant.replicas,
         deployment_configuration=deployment(plan, native=native),
@@ -208,7 +218,9 @@ def _ecs_service(
         # Moving a task means two at once, which a service that stops first never has.
         availability_zone_rebalancing="DISABLED" if plan.stateful else "ENABLED",
         network_configuration=_network(args),
-        service_connect_configuration=_connect(args, variant, logs),
+        service_connect_configuration=service_connect(
+            plan, variant, environment.namespace_arn, logs.name, environment.account.region
+        ),
         enable_execute_command=plan.settings.exec,
         enable_ecs_managed_tags=True,
         propagate_tags="SERVICE",
@@ -227,6 +239,33 @@ def _ecs_service(
             custom_timeouts=timeouts(plan),
         ),
     )
+    return service, definition
+
+
+def _released(
+    args: EcsServiceArgs, variant: Variant, service: aws.ecs.Service, definition: aws.ecs.TaskDefinition
+) -> pulumi.Output[bool]:
+    """Whether ECS runs the variant as declared. A preview releases nothing."""
+    if pulumi.runtime.is_dry_run():
+        return pulumi.Output.from_input(True)
+    plan = args.plan
+    groups = [variant.target_group, None if variant.canary else plan.alternate]
+    arns = [args.targets[group].arn for group in groups if group is not None]
+
+    def release(known: Sequence[Any]) -> Release:
+        cluster, name, urn, task_definition, *target_groups = known
+        return Release(
+            service=plan.name,
+            cluster=cluster,
+            name=name,
+            urn=urn,
+            task_definition=task_definition,
+            target_groups=target_groups,
+            seconds=release_seconds(plan),
+        )
+
+    known = pulumi.Output.all(args.environment.cluster_arn, service.name, service.urn, definition.arn, *arns)
+    return known.apply(lambda values: args.environment.check(release(values)))
 
 
 def _check(args: EcsServiceArgs) -> None:
@@ -328,43 +367,3 @@ def _alarms(parent: pulumi.Resource, args: EcsServiceArgs, variant: Variant) -> 
     if not names:
         return None
     return aws.ecs.ServiceAlarmsArgs(alarm_names=names, enable=True, rollback=True)
-
-
-def _connect(
-    args: EcsServiceArgs, variant: Variant, logs: aws.cloudwatch.LogGroup
-) -> aws.ecs.ServiceServiceConnectConfigurationArgs | None:
-    plan, connect = args.plan, args.plan.connect
-    if connect is None or (variant.canary and not connect.client):
-        return None
-    if args.environment.namespace_arn is None:
-        raise ValueError(f"namespace_arn should be given: {plan.name} uses others, or others use it")
-    served = None
-    if connect.port is not None and not variant.canary:
-        served = [
-            aws.ecs.ServiceServiceConnectConfigurationServiceArgs(
-                # What an endpoint speaks can never be changed, so one that speaks otherwise is another. Callers know
-                # neither name, only the alias.
-                port_name=port_name(plan),
-                discovery_name=port_name(plan),
-                client_alias=[
-                    aws.ecs.ServiceServiceConnectConfigurationServiceClientAliasArgs(
-                        dns_name=plan.name, port=connect.port
-                    )
-                ],
-                # None for TCP: the provider would send a request timeout with it, which TCP has not.
-                timeout=aws.ecs.ServiceServiceConnectConfigurationServiceTimeoutArgs(
-                    idle_timeout_seconds=CONNECT_IDLE, per_request_timeout_seconds=CONNECT_REQUEST
-                )
-                if connect.http
-                else None,
-            )
-        ]
-    return aws.ecs.ServiceServiceConnectConfigurationArgs(
-        enabled=True,
-        namespace=args.environment.namespace_arn,
-        services=served,
-        log_configuration=aws.ecs.ServiceServiceConnectConfigurationLogConfigurationArgs(
-            log_driver="awslogs",
-            options=logging(logs.name, args.environment.account.region, f"{variant.name}-connect"),
-        ),
-    )

@@ -18,6 +18,7 @@ import pytest
 
 from components.aws.iam import Account, wildcards
 from components.aws.release import timeouts
+from components.aws.release_check import ReleaseCheck
 from components.aws.roles import ExecSessions, RolloutRole, RolloutRoleArgs, ServiceRolesArgs, execution_statements
 from components.aws.scaling import RequestMetric, ServiceScalingArgs, service_scaling
 from components.aws.service import (
@@ -203,6 +204,10 @@ def canary() -> AwsService:
 # --- running them ----------------------------------------------------------------------------------------------------
 
 
+def no_clients(service: str) -> Any:
+    raise AssertionError(f"a preview should not ask AWS, got a call of {service}")
+
+
 def environment(**given: Any) -> EcsEnvironment:
     defaults: dict[str, Any] = {
         "naming": Naming(project="fx", stack="t"),
@@ -214,6 +219,7 @@ def environment(**given: Any) -> EcsEnvironment:
         "log_days": 30,
         "keys": [KEY],
         "sessions": ExecSessions(log_group_arn=f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:exec-1234567", key_arn=KEY),
+        "check": ReleaseCheck(no_clients),
         "tags": {"stack": "t"},
     }
     return EcsEnvironment(**{**defaults, **given})
