@@ -19,6 +19,7 @@ from planning.registry import RegistryPlan, registry_plan
 from planning.rendering import Rendered, RenderedFile, render
 from planning.weights import weights
 from settings.problems import ConfigError, Problem
+from settings.rules_mounts import inner_folders
 from settings.service import Service
 from settings.stack import Stack
 
@@ -32,6 +33,8 @@ class FileSet:
 
     image: str
     files: Sequence[RenderedFile]
+    inner: Sequence[str]
+    """Folders inside those of the files where something else is mounted: made beforehand, as nothing is later."""
     digest: str
 
     @property
@@ -66,7 +69,7 @@ class ServicePlan:
     callers: Sequence[str]
     """Services that declare this one in their ``uses``."""
     health_host: str
-    """The Host header of health checks: a public host where there is one, since some applications refuse others."""
+    """The Host header of health checks: one that a request may have, since some applications refuse others."""
     urls: Sequence[str]
 
     @property
@@ -196,13 +199,15 @@ def _check_ports(services: Mapping[str, Service], reserved: Sequence[int]) -> It
             yield Problem(path, f"port {service.port} is the edge's own", f"any port but {taken}")
 
 
-def _file_sets(files: Sequence[RenderedFile], slots: Sequence[Slot]) -> Mapping[str, FileSet]:
+def _file_sets(files: Sequence[RenderedFile], inner: Sequence[str], slots: Sequence[Slot]) -> Mapping[str, FileSet]:
     if not files:
         return {}
     sets: dict[str, FileSet] = {}
     for image in sorted({slot.image for slot in slots}):
-        said = repr([image, *((file.path, file.content, file.executable) for file in files)])
-        sets[image] = FileSet(image=image, files=files, digest=hashlib.sha256(said.encode()).hexdigest()[:10])
+        said = repr([image, *inner, *((file.path, file.content, file.executable) for file in files)])
+        sets[image] = FileSet(
+            image=image, files=files, inner=inner, digest=hashlib.sha256(said.encode()).hexdigest()[:10]
+        )
     return sets
 
 
@@ -230,18 +235,24 @@ def _service_plan(
             for number in range(1, canaries + 1)
         ]
     isolated = service.network == "own"
-    exact = [route.host for route in public if not route.host.startswith("*.")]
     return ServicePlan(
         name=name,
         settings=service,
         subnet=subnet if isolated else None,
         slots=slots,
-        files=_file_sets(rendered.files, slots),
+        files=_file_sets(rendered.files, inner_folders(service), slots),
         hosts=dict.fromkeys(sorted(service.uses), subnet.edge),
         callers=sorted(caller for caller, other in stack.services.items() if name in other.uses),
-        health_host=exact[0] if exact else name,
+        health_host=_health_host(name, [route.host for route in public]),
         urls=list(public.values()),
     )
+
+
+def _health_host(name: str, hosts: Sequence[str]) -> str:
+    """The first host of a route that is no pattern, else one that a pattern matches; without routes, the name by which
+    other services ask."""
+    exact = [host for host in hosts if not host.startswith("*.")]
+    return exact[0] if exact else f"{name}.{hosts[0].removeprefix('*.')}" if hosts else name
 
 
 def _reach(plans: Mapping[str, ServicePlan], public: Mapping[routes.Route, str], stack: Stack) -> Iterable[Reach]:

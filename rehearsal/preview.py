@@ -8,6 +8,7 @@ from typing import Any
 
 from rehearsal.checks import Finding, check
 from rehearsal.config import StackConfig, project_name, read_stack
+from rehearsal.container_checks import CONTAINER, check_container, check_together
 from rehearsal.errors import RehearsalError
 from rehearsal.host_checks import PACKAGES, check_host
 from rehearsal.monitor import Outcome, RecordingMonitor
@@ -83,6 +84,7 @@ def rehearse_config(config: StackConfig) -> Report:
     monitor = RecordingMonitor(config.project, config.stack, handle, aws.call)
     log = run_program(config, monitor, preview=True)
     recorded = sorted(monitor.recorded, key=lambda found: found.urn)
+    problems += check_together(recorded)
     problems.sort()
     problems += [
         Finding(urn, "is registered twice", "give one of the two resources another name")
@@ -103,6 +105,8 @@ def _findings(found: Registration) -> list[Finding]:
         from rehearsal.aws_checks import check_aws as look  # brings AWS's models: only for a stack that has use for it
     elif found.type.startswith(PACKAGES):
         look = check_host
+    elif found.type == CONTAINER:
+        look = check_container
     else:
         return findings
     known = {finding.path for finding in findings}

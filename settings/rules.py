@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from settings import rules_aws, rules_registry
+from settings import rules_aws, rules_mounts, rules_registry
 from settings.problems import Problem
 from settings.service import Autoscale, Service
 from settings.stack import Stack
@@ -117,15 +117,7 @@ def _service(at: str, service: Service) -> Iterator[Problem]:
             yield Problem(
                 f"{at}/priority/{route}", "is no route of this service", f"did you mean {close}?" if close else ""
             )
-    mounted = [*service.writable, *([service.volume.path] if service.volume else [])]
-    for number, path in enumerate(service.writable):
-        if service.volume is not None and path == service.volume.path:
-            yield Problem(
-                f"{at}/writable/{number}", f"names {path}, which is the volume", "leave it out: a volume is writable"
-            )
-    for path in service.files:
-        if path in mounted:
-            yield Problem(f"{at}/files{path}", "is a folder already (volume or writable)", "name a file inside it")
+    yield from rules_mounts.check(at, service)
     if service.volume is None:
         return
     most = service.replicas.max if isinstance(service.replicas, Autoscale) else service.replicas
@@ -202,6 +194,10 @@ def _docker(at: str, name: str, service: Service, services: Mapping[str, Service
         )
     if service.network in {"bridge", "awsvpc"}:
         yield Problem(f"{at}/network", f"should be own or host on {where}, got {service.network}", "remove network")
+    if service.command is not None and "" in service.command:
+        # terraform-provider-docker, resourceDockerContainerCreate: "values for command may not be empty".
+        fix = "let a shell pass it: [sh, -c, 'exec redis-server --save \"\"']"
+        yield Problem(f"{at}/command/{service.command.index('')}", f"is empty, which {where} cannot pass", fix)
     for key, given in (
         ("on", service.on != "ec2"),
         ("balancer", service.balancer != 1),

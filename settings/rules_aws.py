@@ -316,11 +316,13 @@ def _storage(at: str, service: Service) -> Iterator[Problem]:
             f"{got}: on aws the volume's folder belongs to it",
             'write the uid and gid that the process runs as: "999:999"',
         )
-    for path in service.files:
-        folder = path.rpartition("/")[0]
-        if folder == service.volume.path:
-            # API ecs MountPoint: the folder of the files is a volume of its own, and a path holds one.
-            yield Problem(f"{at}/files{path}", "lies in the volume's own folder", "put it into another folder")
+    if "rabbitmq" in parse_image(service.image).repository.split("/") and "RABBITMQ_NODENAME" not in service.env:
+        # API ecs ContainerDefinition.hostname: "not supported if you're using the awsvpc network mode".
+        yield Problem(
+            f"{at}/volume",
+            "RabbitMQ keeps its data under the name of its host, which on aws is another with each task",
+            f"set {at}/env: {{RABBITMQ_NODENAME: rabbit@localhost}}",
+        )
 
 
 def _outside(at: str, service: Service, stack: Stack) -> Iterator[Problem]:

@@ -51,9 +51,12 @@ class Health(Settings):
     """How a replica says that it can serve. Written short as ``health: /healthz``."""
 
     path: HealthPath | None = None
-    """HTTP path that answers 2xx or 3xx when healthy. Services with `protocol: http` only; unset: `/`."""
+    """HTTP path that answers 2xx or 3xx when healthy. Services with `protocol: http` only; unset: `/`. It is asked with
+    the host of the first route (for `*.example.com`, `NAME.example.com`); without routes, with the service's name; on
+    AWS, where a balancer asks, with the task's address."""
     command: Command | None = None
-    """Runs inside the container; exit code 0 is healthy. For services without a port, or with `protocol: tcp`."""
+    """Runs inside the container; exit code 0 is healthy. For services without a port, or with `protocol: tcp`. No shell
+    reads it, as with `command`. The image's own HEALTHCHECK counts nowhere."""
     interval: ShortDuration = 5
     """Time between two runs of `command`. (The edge asks `path` every half second, whatever this says.)"""
     timeout: ShortDuration = 2
@@ -262,7 +265,8 @@ class Service(Settings):
     files: dict[AbsolutePath, ShortFile] = Field(default_factory=dict[str, File])
     """Path in the container → the file that is put there."""
     volume: ShortVolume | None = None
-    """Where the container keeps data that outlives it. One replica, replaced stop-first."""
+    """Where the container keeps data that outlives it. One replica, replaced stop-first, whose hostname stays `NAME-1`
+    (on AWS it is each task's own)."""
     sticky: Duration | None = None
     """Time without a request after which a visitor may land on another replica. Unset: any replica, always."""
     drain: DrainDuration = 30

@@ -13,6 +13,9 @@ from planning import ServicePlan
 from planning.plan import Slot
 from settings.units import whole_mib
 
+NOT_UPDATED = ["healthcheck", "tmpfs", "init"]
+"""Inputs that the provider would note as changed, and leave the container as it is."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaArgs:
@@ -45,6 +48,8 @@ def replica(args: ReplicaArgs, opts: pulumi.ResourceOptions) -> docker.Container
     return docker.Container(
         f"{args.prefix}{args.slot.name}",
         name=args.container_name,
+        # Docker's own is another with each release, and some keep their data under it (RabbitMQ).
+        hostname=args.slot.name if args.volume is not None and args.network is not None else None,
         image=args.slot.image,
         command=list(settings.command) if settings.command is not None else None,
         user=settings.user,
@@ -100,10 +105,12 @@ def _environment(env: Mapping[str, str], secrets: Mapping[str, pulumi.Input[str]
     ]
 
 
-def _healthcheck(service: ServicePlan) -> docker.ContainerHealthcheckArgs | None:
+def _healthcheck(service: ServicePlan) -> docker.ContainerHealthcheckArgs:
     health = service.settings.health
     if health.command is None:
-        return None
+        # The image's own is for another command perhaps: a worker may share the image of a web server. ECS takes no
+        # notice of it either.
+        return docker.ContainerHealthcheckArgs(tests=["NONE"])
     return docker.ContainerHealthcheckArgs(
         tests=["CMD", *health.command],
         interval=f"{health.interval}s",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -53,9 +54,21 @@ class Files(pulumi.ComponentResource):
             volumes=[
                 docker.ContainerVolumeArgs(container_path=folder, volume_name=volume.name)
                 for folder, volume in volumes.items()
+            ]
+            # Mounted here, too, so that Docker makes their places: in replicas the folder around them is read-only.
+            + [
+                docker.ContainerVolumeArgs(container_path=folder)
+                for folder in args.files.inner
+                if folder not in volumes
             ],
             uploads=[
-                docker.ContainerUploadArgs(file=file.path, content=file.content, executable=file.executable)
+                docker.ContainerUploadArgs(
+                    file=file.path,
+                    content=file.content or None,
+                    # The provider refuses empty content, and takes an empty file.
+                    source=None if file.content else os.devnull,
+                    executable=file.executable,
+                )
                 for file in args.files.files
             ],
             labels=container_labels(labels),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.docker.container import ReplicaArgs, replica
+from components.docker.container import NOT_UPDATED, ReplicaArgs, replica
 from components.docker.files import service_files
 from planning import ServicePlan
 from planning.names import LABEL_URLS, Naming
@@ -63,6 +63,7 @@ class Service(pulumi.ComponentResource):
                     parent=self,
                     # Said outright: left alone, the provider deletes the healthy container first (facts.md 1).
                     delete_before_replace=False,
+                    replace_on_changes=NOT_UPDATED,
                     depends_on=[*args.after, *args.pulls],
                 ),
             )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components.docker.container import ReplicaArgs, replica
+from components.docker.container import NOT_UPDATED, ReplicaArgs, replica
 from components.docker.files import service_files
 from components.docker.labels import volume_labels
 from planning import ServicePlan
@@ -89,7 +89,12 @@ class StatefulService(pulumi.ComponentResource):
                     container_name=args.naming.stateful(of),
                     volume=volume.name,
                 ),
-                pulumi.ResourceOptions(parent=self, delete_before_replace=True, depends_on=[image, *args.after]),
+                pulumi.ResourceOptions(
+                    parent=self,
+                    delete_before_replace=True,
+                    replace_on_changes=NOT_UPDATED,
+                    depends_on=[image, *args.after],
+                ),
             )
         self.containers = {slot: container.name for slot, container in containers.items()}
         self.ids = {slot: container.id for slot, container in containers.items()}

@@ -293,7 +293,7 @@ def redis(**more: Any) -> dict[str, Any]:
     """A Redis that keeps nothing."""
     return {
         "image": IMAGES[1],
-        "command": ["redis-server", "--save", ""],
+        "command": ["sh", "-c", 'exec redis-server --save ""'],
         "user": "redis",
         "port": 6379,
         "protocol": "tcp",

@@ -13,6 +13,7 @@ from planning.aws.model import AwsPlan
 from planning.aws.plan import plan as plan_aws
 from settings.parse import parse
 from settings.problems import ConfigError
+from settings.rules_mounts import inner_folders
 from settings.stack import Stack
 
 DIGEST = "sha256:1f3c5a8e0b92d47c6e8a1d5f70b3c9e24a6d81f7350c2be9948d6f1a7c0e53b8"
@@ -293,3 +294,141 @@ def test_21_a_protocol_that_is_not_there_yet(protocol: str) -> None:
     ]
     assert problems(text) == expected
     assert problems_on_aws(text) == expected
+
+
+# --- 01: one path, one mount -----------------------------------------------------------------------------------------
+
+MOUNTED_TWICE = """
+services:
+  db:
+    image: example/redis:1
+    user: "999:999"
+    port: 6379
+    protocol: tcp
+    volume: /data
+    files: {/data/redis.conf: {content: "appendonly yes\\n"}}
+    health: {interval: 5s}
+  app:
+    image: example/app:1
+    port: 8080
+    writable: [/etc/app]
+    files: {/etc/app/app.conf: {content: "a=1\\n"}}
+  job:
+    image: example/job:1
+    files: {/tmp/seed.txt: {content: "x\\n"}}
+"""
+
+
+def test_01_a_file_whose_folder_is_mounted_already() -> None:
+    elsewhere = "put the file into another folder"
+    expected = [
+        f"services/db/files/data/redis.conf: its folder /data is the volume\n    {elsewhere}",
+        f"services/app/files/etc/app/app.conf: its folder /etc/app is writable, and starts empty\n    {elsewhere}",
+        f"services/job/files/tmp/seed.txt: its folder /tmp starts empty with every container\n    {elsewhere}",
+    ]
+    assert problems(MOUNTED_TWICE) == expected
+    assert problems_on_aws(MOUNTED_TWICE) == expected
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("volume: /tmp", "volume: /tmp is writable in every container, and gone with it\n    name another folder"),
+        (
+            "volume: /a, writable: [/a]",
+            "writable/0: names /a, which is the volume\n    leave it out: a volume is writable",
+        ),
+        (
+            "writable: [/proc/x]",
+            "writable/0: /proc/x is the system's own, and nothing can be put in its place\n    name another folder",
+        ),
+        (
+            "writable: [/dev]",
+            "writable/0: /dev is the system's own, and nothing can be put in its place\n    name another folder",
+        ),
+        ("volume: /etc/hosts", "volume: /etc/hosts is a file that the engine writes itself\n    name another folder"),
+        (
+            "files: {/sbin/x: {content: y}}",
+            "files/sbin/x: /sbin is the system's own, and nothing can be put in its place\n    name another folder",
+        ),
+        (
+            "files: {/etc/hosts: {content: y}}",
+            "files/etc/hosts: is a file that the engine writes itself\n    remove it",
+        ),
+        (
+            "volume: /a, files: {/a: {content: y}}",
+            "files/a: is a folder already (volume or writable)\n    name a file inside another folder",
+        ),
+        (
+            "volume: /b/a/c, files: {/b/a: {content: y}}",
+            "files/b/a: cannot be a file: /b/a/c is a folder of this service\n    give one another name",
+        ),
+        (
+            "files: {/b/a: {content: y}, /b/a/c: {content: z}}",
+            "files/b/a: cannot be a file: /b/a is a folder of this service\n    give one another name",
+        ),
+        (
+            "command: [redis-server, --save, '']",
+            "command/2: is empty, which local stacks cannot pass\n    let a shell pass it: [sh, -c, 'exec redis-server --save \"\"']",
+        ),
+    ],
+)
+def test_01_what_no_engine_would_start(keys: str, expected: str) -> None:
+    assert problems(f"services: {{a: {{image: a, {keys}}}}}") == [f"services/a/{expected}"]
+
+
+# --- 05: a health check is asked as a request would be ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("routes", "host"),
+    [
+        ('["*.{domain}"]', "tenants.example.test"),
+        ('["*.shops.{domain}", "*.{domain}"]', "tenants.shops.example.test"),
+        ('["*.{domain}", "www.{domain}"]', "www.example.test"),
+        ('["{domain}/app"]', "example.test"),
+        ("[]", "tenants"),
+    ],
+)
+def test_05_the_host_of_a_health_check_is_one_of_a_route(routes: str, host: str) -> None:
+    text = f"services: {{tenants: {{image: example/tenants, port: 8000, routes: {routes}, health: /up}}}}"
+    planned = plan(stack(text, {**LOCAL, "domain": "example.test"}), {})
+    assert planned.services["tenants"].health_host == host
+    routes_there = planned.routes
+    assert not routes_there or any(route.matches(host, "/app") for route in routes_there)
+
+
+# --- 16: a mount inside a folder of files, which is read-only --------------------------------------------------------
+
+NESTED = """
+services:
+  app:
+    image: example/app:1
+    user: "1000:1000"
+    port: 8000
+    files: {/app/config.toml: {content: "a = 1\\n"}, /app/more/x: {content: ""}}
+    volume: /app/uploads
+    writable: [/app/cache/x, /var/cache]
+"""
+
+
+def test_16_folders_are_made_where_something_is_mounted_inside_a_read_only_one() -> None:
+    (files,) = local(NESTED).services["app"].files.values()
+    assert files.inner == ["/app/cache/x", "/app/more", "/app/uploads"]
+    service = on_aws(NESTED).services["app"]
+    assert inner_folders(service.settings) == files.inner
+
+
+# --- 23: a broker keeps its data under the name of its host ----------------------------------------------------------
+
+BROKER = (
+    'services: {mq: {image: example/rabbitmq:1, user: "999:999", port: 5672, protocol: tcp, volume: /var/lib/rabbitmq}}'
+)
+
+
+def test_23_on_aws_a_task_has_a_name_of_its_own() -> None:
+    assert problems_on_aws(BROKER) == [
+        "services/mq/volume: RabbitMQ keeps its data under the name of its host, which on aws is another with each task\n"
+        "    set services/mq/env: {RABBITMQ_NODENAME: rabbit@localhost}"
+    ]
+    on_aws(BROKER.replace("volume:", "env: {RABBITMQ_NODENAME: rabbit@localhost}, volume:"))

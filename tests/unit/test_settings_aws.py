@@ -280,7 +280,7 @@ def test_what_aws_can_have(keys: str) -> None:
         ),
         (
             "volume: /data, user: 1, files: {/data/x: {content: y}}",
-            "files/data/x: lies in the volume's own folder\n    put it into another folder",
+            "files/data/x: its folder /data is the volume\n    put the file into another folder",
         ),
         (
             f"secrets: {{A: 'arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:a'}}",
