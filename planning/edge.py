@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from planning import haproxy
+from planning import haproxy, route_map
 from planning.haproxy import ANYWAY, DIGEST_PORT, MASTER_PORT, PUBLIC_PORT, STATS_PORT
 from planning.plan import Plan
 
@@ -43,7 +43,8 @@ def render(plan: Plan, edge: EdgeConfig, containers: Mapping[str, str], ids: Map
     return haproxy.framed(
         "\n".join(
             [
-                "\n".join(haproxy.directives(plan.naming, plan.services, containers, ids)),
+                *haproxy.directives(plan.naming, plan.services, containers, ids),
+                *route_map.directives(plan.routes),
                 "",
                 haproxy.HEAD,
                 haproxy.RESOLVERS,

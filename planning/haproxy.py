@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
+from planning import route_map
 from planning.names import Naming
 from planning.plan import ServicePlan, Slot
 from planning.routes import Route
@@ -20,6 +21,8 @@ DIGEST_PORT = 9903
 
 HEAD = f"""\
 global
+    # Files that this text names are beside it, also when it is checked under another name.
+    default-path config
     log stdout format raw daemon notice
     # Connections follow from it; without it, an engine that allows a million files costs the edge its memory.
     fd-hard-limit 50000
@@ -133,26 +136,13 @@ SET_HOST = "    http-request set-var(txn.host) req.hdr(Host),host_only,lower"
 
 
 def public_routes(routes: Sequence[Route]) -> Iterable[str]:
-    """The end of the public frontend, the most specific route first, and what answers where there is none."""
-    for index, route in enumerate(routes):
-        yield f"    # {route.host}{route.path}"
-        yield from (f"    {line}" for line in _route(index, route))
+    """The end of the public frontend, and what answers where there is no route."""
+    yield from route_map.rules(routes)
     yield "    default_backend no_route"
     yield ""
     yield "backend no_route"
     yield answer(404, "quayside: no service has a route for this host and path")
     yield ""
-
-
-def _route(index: int, route: Route) -> Iterable[str]:
-    suffix = route.host.startswith("*.")
-    host = f"{{ var(txn.host) -m {'end' if suffix else 'str'} {route.host.removeprefix('*')} }}"
-    if route.path == "/":
-        yield f"use_backend svc_{route.service} if {host}"
-        return
-    yield f"acl path_{index} path -m str {route.path}"
-    yield f"acl path_{index} path -m beg {route.path}/"
-    yield f"use_backend svc_{route.service} if {host} path_{index}"
 
 
 def inside(routed: Sequence[ServicePlan], here: Mapping[str, ServicePlan]) -> Iterable[str]:

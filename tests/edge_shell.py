@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from planning.route_map import FOLDER
+
 
 @functools.cache
 def _applets() -> tempfile.TemporaryDirectory[str] | None:
@@ -37,3 +39,13 @@ def edge_shell(
         timeout=timeout,
         check=False,
     )
+
+
+def write_config(file: Path, text: str) -> None:
+    """Write an edge's configuration, and the file of its routes beside it, as `lay_routes` does inside an edge."""
+    lines = text.splitlines()
+    for name in (line.removeprefix("#: routes ") for line in lines if line.startswith("#: routes ")):
+        (file.parent / FOLDER).mkdir(exist_ok=True)
+        routes = (line.removeprefix("#: route ") for line in lines if line.startswith("#: route "))
+        (file.parent / FOLDER / name).write_text("".join(f"{route}\n" for route in routes))
+    file.write_text(text)

@@ -30,6 +30,7 @@ from planning.hosts.gateway import FILES, Mesh
 from planning.hosts.model import Fleet, Host, Placement
 from planning.hosts.plan import FleetPlan, plan_hosts
 from settings.stack import Stack
+from tests.edge_shell import write_config
 
 GIB = 1024**3
 
@@ -335,7 +336,7 @@ class Running:
 
     def _edge(self, name: str) -> None:
         file = self.folder / f"{name}.cfg"
-        file.write_text(self.text(name))
+        write_config(file, self.text(name))
         with (self.folder / f"{name}.log").open("wb") as log:
             self._edges[name] = subprocess.Popen(
                 ["haproxy", "-W", "-db", "-f", str(file)], stdout=log, stderr=subprocess.STDOUT
@@ -343,7 +344,7 @@ class Running:
 
     def take(self, name: str, text: str) -> None:
         """Let a host's edge reload another configuration, and wait until it answers by it."""
-        (self.folder / f"{name}.cfg").write_text(text)
+        write_config(self.folder / f"{name}.cfg", text)
         self._edges[name].send_signal(signal.SIGUSR2)
         digest = text.rstrip().rpartition(" ")[2]
         until(lambda: self.get(name, "digest", port=9903)[1] == [digest], 10)

@@ -4,7 +4,7 @@
 lock
 cat >next.cfg
 
-if ! problem=$(haproxy -c -f next.cfg 2>&1); then
+if ! problem=$(sound next.cfg); then
     echo "the edge refuses the new configuration; the old one serves on:"
     echo "$problem" | spoken
     exit 1
@@ -16,7 +16,7 @@ old=haproxy.cfg
 union "$old" next.cfg "accept-$(digest_of next.cfg)" fill >accept.cfg
 [ "$(inner haproxy.cfg)" != "$(inner accept.cfg)" ] || exit 0
 
-if ! problem=$(haproxy -c -f accept.cfg 2>&1); then
+if ! problem=$(sound accept.cfg); then
     rm -f accept.cfg
     changed=$(other_protocols "$old" next.cfg)
     if [ -n "$changed" ]; then

@@ -8,7 +8,7 @@ grep -q '^#: burst ' burst.new || { rm -f burst.new; exit 0; }
 compose main.cfg burst.new >admit.cfg
 union haproxy.cfg admit.cfg "admit-$(digest_of admit.cfg)" >both.cfg
 if [ "$(inner haproxy.cfg)" != "$(inner both.cfg)" ]; then
-    if ! problem=$(haproxy -c -f both.cfg 2>&1); then
+    if ! problem=$(sound both.cfg); then
         echo "the edge refuses the burst; it serves on as it was:"
         echo "$problem" | spoken
         exit 1

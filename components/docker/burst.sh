@@ -7,7 +7,7 @@ grep -q '^#: burst ' burst.new || : >burst.new
 
 cp main.cfg next.cfg
 [ ! -s burst.new ] || compose main.cfg burst.new >next.cfg
-if ! problem=$(haproxy -c -f next.cfg 2>&1); then
+if ! problem=$(sound next.cfg); then
     echo "the edge refuses the burst; it serves on as it was:"
     echo "$problem" | spoken
     exit 1
@@ -23,7 +23,7 @@ case $(answering) in
     "$digest" | "both-$digest") echo "burst is current" ;;
     *)
         union next.cfg haproxy.cfg "both-$digest" >both.cfg
-        if [ "$(inner both.cfg)" != "$(inner next.cfg)" ] && haproxy -c -f both.cfg >/dev/null 2>&1; then
+        if [ "$(inner both.cfg)" != "$(inner next.cfg)" ] && sound both.cfg >/dev/null; then
             take both.cfg || not_taken
         else
             take next.cfg || not_taken

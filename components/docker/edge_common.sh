@@ -24,6 +24,23 @@ lock() {
     ! superseded || give_way
 }
 
+# A configuration's public routes are in a file of its own, which is never changed: its name tells its content. HAProxy
+# reads it when it starts, so it stays for as long as any configuration here names it.
+lay_routes() { # configuration
+    name=$(sed -n 's/^#: routes //p' "$1")
+    [ -n "$name" ] && [ ! -f "routes/$name" ] || return 0
+    mkdir -p routes
+    sed -n 's/^#: route //p' "$1" >routes/.new && mv routes/.new "routes/$name"
+    for file in routes/*; do
+        grep -qxF "#: routes ${file#routes/}" ./*.cfg "$1" || rm -f "$file"
+    done
+}
+# Whether HAProxy takes a configuration; prints what it says.
+sound() { # configuration
+    lay_routes "$1"
+    haproxy -c -f "$1" 2>&1
+}
+
 # What HAProxy says of a configuration it refuses, for people: no container need resolve yet.
 spoken() { grep -v -e NOTICE -e 'could not resolve address' | sed 's/^/  /'; }
 # Services that speak another protocol in one configuration than in another.
@@ -165,7 +182,7 @@ compose() { # configuration overlay
 overlaid() { # file
     [ -s burst.cfg ] || return 0
     compose "$1" burst.cfg >overlaid.cfg
-    if problem=$(haproxy -c -f overlaid.cfg 2>&1); then mv overlaid.cfg "$1"; return 0; fi
+    if problem=$(sound overlaid.cfg); then mv overlaid.cfg "$1"; return 0; fi
     echo "burst hosts are left out until they have this release: $(echo "$problem" | grep -v NOTICE | head -n 3)"
     rm -f overlaid.cfg
 }

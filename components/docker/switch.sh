@@ -3,7 +3,7 @@
 lock
 cat >next.cfg
 
-if ! problem=$(haproxy -c -f next.cfg 2>&1); then
+if ! problem=$(sound next.cfg); then
     echo "the edge refuses the new configuration; the old one serves on:"
     echo "$problem" | spoken
     exit 1
@@ -24,7 +24,7 @@ else
     union next.cfg "$old" "both-$digest" >both.cfg
     taken=next.cfg
     if [ "$(inner both.cfg)" != "$(inner next.cfg)" ]; then
-        if problem=$(haproxy -c -f both.cfg 2>&1); then
+        if problem=$(sound both.cfg); then
             taken=both.cfg
         else
             echo "the edge cannot serve the old names and the new ones at once, so old containers lose theirs before they end:"

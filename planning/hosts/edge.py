@@ -11,6 +11,7 @@ Lines that begin with ``#:`` are for the release scripts; HAProxy takes them for
 - ``#: rented`` it is a burst host: nothing is laid over its configuration;
 - ``#: file NAME`` a file that must be in `FILES` before: one line each; what no configuration names may go;
 - ``#: network NAME ADDRESS`` join it at this address;
+- ``#: routes NAME`` and ``#: route KEY BACKEND`` the public routes, and the file they go to (planning/route_map.py);
 - ``#: server SERVICE SLOT CONTAINER ID GATE PORT PATH HOST TIMEOUT GRACE DRAIN`` a replica on this host: gate it when
   it is new, drain it when it goes. Replicas on other hosts are theirs to gate, and are not listed.
 """
@@ -20,12 +21,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from planning import haproxy
+from planning import haproxy, route_map
 from planning.hosts.gateway import FILES, Mesh, gateway, probed
 from planning.hosts.labels import labels, name, probe
 from planning.hosts.plan import MESH_PORT, TLS_PORT, FleetPlan, HostPlan
 from planning.hosts.security import HEALTH_PORT
 from planning.plan import ServicePlan
+from planning.routes import Route
 
 HEALTH_PATH = "/.well-known/quayside/health"
 """Answers 200 on an edge that visitors may be sent to, and 503 on one whose host is draining."""
@@ -100,6 +102,7 @@ def render_host(
                 *(["#: rented"] if here.host.burst else []),
                 *(f"#: file {file}" for file in files),
                 *haproxy.directives(plan.naming, here.services, containers, ids),
+                *route_map.directives(_routes(plan, here)),
                 "",
                 haproxy.HEAD,
                 haproxy.RESOLVERS,
@@ -137,7 +140,7 @@ def _public(plan: FleetPlan, here: HostPlan, config: HostConfig) -> Iterable[str
         yield f"    http-request set-header X-Forwarded-Proto https if {secure}"
         yield f"    http-request set-header X-Forwarded-Port {config.https} if {secure}"
     yield from (f"    {line}" for line in config.extra)
-    yield from haproxy.public_routes(plan.routes if here.entry else ())
+    yield from haproxy.public_routes(_routes(plan, here))
     if config.balancers:
         yield "frontend health"
         yield f"    bind :{HEALTH_PORT}"
@@ -145,6 +148,10 @@ def _public(plan: FleetPlan, here: HostPlan, config: HostConfig) -> Iterable[str
         yield f"{haproxy.answer(status, text)} if {{ path {HEALTH_PATH} }}"
         yield haproxy.answer(404, "quayside: health only")
         yield ""
+
+
+def _routes(plan: FleetPlan, here: HostPlan) -> Sequence[Route]:
+    return plan.routes if here.entry else ()
 
 
 def _secure(config: HostConfig) -> str:

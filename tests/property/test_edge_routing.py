@@ -18,9 +18,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from planning import Plan
+from planning import Plan, plan
 from planning.edge import EdgeConfig, render
 from planning.routes import find
+from settings.stack import Stack
+from tests.edge_shell import write_config
 from tests.property.test_planning_properties import hosts, paths, plans
 
 haproxy = pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not on PATH")
@@ -125,7 +127,7 @@ def on_loopback(text: str, servers: Services) -> tuple[str, int]:
 @contextlib.contextmanager
 def running(text: str, port: int, folder: Path) -> Iterator[None]:
     file = folder / "haproxy.cfg"
-    file.write_text(text)
+    write_config(file, text)
     with (
         (folder / "log").open("w+") as log,
         subprocess.Popen(["haproxy", "-db", "-f", str(file)], stdout=log, stderr=subprocess.STDOUT) as process,
@@ -150,7 +152,8 @@ def asked(port: int, host: str, path: str) -> str:
         body = answer.read().decode()
     finally:
         connection.close()
-    if answer.status == 404:
+    # HAProxy 3.2 takes no host with a slash: 400.
+    if answer.status in (400, 404):
         return NO_ROUTE
     assert answer.status in (200, 503), (answer.status, body)
     return body if answer.status == 200 else "no server"
@@ -188,6 +191,29 @@ def test_haproxy_routes_as_planned(
 
 
 @haproxy
+def test_a_host_is_not_the_beginning_of_a_path(servers: Services, tmp_path: Path) -> None:
+    web = {"image": "web", "port": 8000, "routes": ("a.test", "*.b.test", "c.test/in")}
+    values = {"project": "p", "name": "s", "cloud": "local", "domain": "test", "services": {"web": web}}
+    text, port = on_loopback(configuration(plan(Stack.model_validate(values), {})), servers)
+    with running(text, port, tmp_path):
+        for host, path, answer in (
+            ("c.test", "/in/x", "web"),
+            ("c.test", "/inner", NO_ROUTE),
+            ("c.test/in", "/x", NO_ROUTE),
+            ("c.test/in/x", "/", NO_ROUTE),
+            ("a.test/", "/", NO_ROUTE),
+            ("*.b.test", "/", "web"),
+            ("x.y.b.test", "/", "web"),
+            ("b.test", "/", NO_ROUTE),
+            (".b.test", "/", NO_ROUTE),
+            ("a.test.", "/", NO_ROUTE),
+            ("*", "/", NO_ROUTE),
+            ("", "/", NO_ROUTE),
+        ):
+            assert asked(port, host, path) == answer, (host, path)
+
+
+@haproxy
 @CHECKED
 @given(planned=plans())
 def test_haproxy_accepts_every_configuration(
@@ -196,7 +222,7 @@ def test_haproxy_accepts_every_configuration(
     # Loopback addresses for servers: names of containers are resolved by Docker alone.
     text, _ = on_loopback(configuration(planned), servers)
     file = tmp_path_factory.mktemp("check") / "haproxy.cfg"
-    file.write_text(text)
+    write_config(file, text)
     done = subprocess.run(["haproxy", "-c", "-f", str(file)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "[WARNING]" not in done.stderr, done.stderr

@@ -18,6 +18,7 @@ from planning.hosts.plan import MESH_PORT, TLS_PORT, FleetPlan, plan_hosts
 from planning.hosts.security import HEALTH_PORT
 from planning.routes import find
 from settings.problems import ConfigError
+from tests.edge_shell import write_config
 from tests.mesh import Authority, Loopback, Running, fleet, host, placed, rendered
 from tests.property.test_edge_routing import BOUNDED
 from tests.property.test_planning_properties import parsed, planned_or_problems, services
@@ -173,7 +174,7 @@ def test_haproxy_accepts_the_configuration_of_every_host(
         file = folder / f"{name}.cfg"
         # Only Docker resolves the names of containers.
         text = re.sub(r" \S+-abc1234:", " 127.0.0.1:", rendered(plan, name, config)).replace(FILES, str(folder))
-        file.write_text(text)
+        write_config(file, text)
         done = subprocess.run(["haproxy", "-c", "-f", str(file)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "[WARNING]" not in done.stderr, done.stderr

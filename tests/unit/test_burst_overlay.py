@@ -18,7 +18,7 @@ from planning.hosts.fleet import fleet
 from planning.hosts.gateway import FILES, Mesh
 from planning.hosts.placement import place
 from planning.hosts.plan import FleetPlan, plan_hosts
-from tests.edge_shell import edge_shell
+from tests.edge_shell import edge_shell, write_config
 from tests.mesh import Authority, containers, stack
 
 COMMON = (Path(__file__).parents[2] / "components" / "docker" / "edge_common.sh").read_text()
@@ -130,7 +130,7 @@ def test_haproxy_accepts_what_is_composed(tmp_path: Path) -> None:
     for host in permanent.hosts:
         (tmp_path / f"{host}.pem").write_bytes(authority.certificate(host))
         both = composed(rendered(permanent, host), laid(whole, permanent, host), tmp_path)
-        (tmp_path / "both").write_text(both.replace(FILES, str(tmp_path)))
+        write_config(tmp_path / "both", both.replace(FILES, str(tmp_path)))
         done = subprocess.run(["haproxy", "-c", "-f", str(tmp_path / "both")], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         digest, over = (rendered(permanent, host).splitlines()[1], laid(whole, permanent, host).splitlines()[1])

@@ -13,6 +13,7 @@ import pytest
 from planning import Plan, plan
 from planning.edge import BOOTSTRAP, EdgeConfig, render
 from settings.stack import Stack
+from tests.edge_shell import write_config
 
 WEB = {"image": "web", "port": 8000}
 REDIS = {"image": "redis", "port": 6379, "protocol": "tcp"}
@@ -61,19 +62,44 @@ def address(service: str) -> str:
     return subnet.containers
 
 
-def test_longer_paths_come_before_shorter_and_wildcards_last() -> None:
-    public = section(rendered(SHOP), "frontend public")
-    assert public[public.index("acl path_0 path -m str /cart/old") :] == [
-        "acl path_0 path -m str /cart/old",
-        "acl path_0 path -m beg /cart/old/",
-        "use_backend svc_cart if { var(txn.host) -m str shop.example.test } path_0",
-        "acl path_1 path -m str /cart",
-        "acl path_1 path -m beg /cart/",
-        "use_backend svc_cart if { var(txn.host) -m str shop.example.test } path_1",
-        "use_backend svc_web if { var(txn.host) -m str shop.example.test }",
-        "use_backend svc_web if { var(txn.host) -m end .example.test }",
+def test_routes_are_lines_of_a_map_that_is_asked_for_the_host_and_then_for_its_wildcards() -> None:
+    text = rendered(SHOP)
+    (name,) = [line.removeprefix("#: routes ") for line in text.splitlines() if line.startswith("#: routes ")]
+    assert [line for line in text.splitlines() if line.startswith("#: route ")] == [
+        "#: route shop.example.test/cart/old/ svc_cart",
+        "#: route shop.example.test/cart/ svc_cart",
+        "#: route shop.example.test/ svc_web",
+        "#: route *.example.test/ svc_web",
+    ]
+    public = section(text, "frontend public")
+    found = f"concat(,txn.path,/),map_beg(routes/{name})"
+    assert public[public.index("http-request set-var(txn.path) path") :] == [
+        "http-request set-var(txn.path) path",
+        f"http-request set-var(txn.service) var(txn.host),{found}",
+        "http-request set-var(txn.labels) var(txn.host),field(-1,.,2) if !{ var(txn.service) -m found }",
+        f"http-request set-var(txn.service) str(*.),concat(,txn.labels,),{found}"
+        " if !{ var(txn.service) -m found } { var(txn.host),field(-3,.),length gt 0 }",
+        "use_backend %[var(txn.service)] if { var(txn.service) -m found }",
         "default_backend no_route",
     ]
+
+
+def test_more_routes_are_no_more_rules() -> None:
+    def public(count: int) -> list[str]:
+        hosts = [f"{name}{number}.{{domain}}" for number in range(count) for name in ("a", "*.b")]
+        return section(
+            rendered({"web": {**WEB, "routes": (*hosts, *(f"c.{{domain}}/{i}" for i in range(count)))}}),
+            "frontend public",
+        )
+
+    assert len(public(1)) == len(public(200))
+
+
+def test_every_route_leads_to_a_backend() -> None:
+    text = rendered(SHOP)
+    backends = {line.split()[-1] for line in text.splitlines() if line.startswith("#: route ")}
+    assert backends == {"svc_web", "svc_cart"}
+    assert backends <= {line.split()[1] for line in text.splitlines() if line.startswith("backend ")}
 
 
 def test_nothing_an_outsider_says_about_itself_is_passed_on() -> None:
@@ -203,7 +229,7 @@ def test_the_edge_joins_every_isolated_services_network_at_its_own_address() -> 
 def test_lines_of_ones_own_come_before_the_routes() -> None:
     public = section(rendered(SHOP, "http-response set-header X-Frame-Options DENY"), "frontend public")
     assert public.index("http-response set-header X-Frame-Options DENY") < public.index(
-        "acl path_0 path -m str /cart/old"
+        "http-request set-var(txn.path) path"
     )
 
 
@@ -223,7 +249,7 @@ def test_the_digest_tells_any_two_configurations_apart() -> None:
 )
 def test_haproxy_accepts_it(text: str, tmp_path: Path) -> None:
     file = tmp_path / "haproxy.cfg"
-    file.write_text(text)
+    write_config(file, text)
     done = subprocess.run(["haproxy", "-c", "-f", str(file)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     # Only Docker's resolver knows the containers.

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from planning.edge import BOOTSTRAP
-from tests.edge_shell import edge_shell
+from tests.edge_shell import edge_shell, write_config
 from tests.unit.test_edge import REDIS, SHOP, WEB, address, rendered, section
 
 SCRIPTS = Path(__file__).parents[2] / "components" / "docker"
@@ -54,7 +54,7 @@ def union(one: str, other: str, folder: Path, fill: str = "") -> str:
     done = edge_shell(script)
     assert (done.returncode, done.stderr) == (0, "")
     if shutil.which("haproxy") is not None:
-        (folder / "both").write_text(done.stdout)
+        write_config(folder / "both", done.stdout)
         checked = subprocess.run(
             ["haproxy", "-c", "-f", str(folder / "both")], capture_output=True, text=True, check=False
         )
@@ -138,7 +138,7 @@ def inside(name: str, folder: Path, serves: str, config: str, **environment: str
     """Run a script as inside an edge that ``serves`` something, up to where it would reload."""
     text = (COMMON + (SCRIPTS / f"{name}.sh").read_text()).replace("/var/lib/haproxy", str(folder))
     text = text.replace("kill -USR2 1", "echo reloads; exit 9")
-    (folder / "haproxy.cfg").write_text(serves)
+    write_config(folder / "haproxy.cfg", serves)
     (folder / "owner").write_text("me\n")
     told = {"QUAYSIDE_RUN": "me", "QUAYSIDE_PHASE": "all", **environment}
     return edge_shell(text, stdin=config, **told)
@@ -178,6 +178,27 @@ def test_another_protocol_is_said_and_the_release_goes_on(tmp_path: Path) -> Non
     said = "nothing new can be reached before the switch, since services change their protocol: cart\n"
     assert (done.returncode, done.stdout) == (0, said)
     assert (tmp_path / "haproxy.cfg").read_text() == old
+
+
+def test_a_file_of_routes_stays_while_a_configuration_names_it(tmp_path: Path) -> None:
+    def named(text: str) -> str:
+        return next(line.removeprefix("#: routes ") for line in text.splitlines() if line.startswith("#: routes "))
+
+    texts = {route: rendered({"web": {**WEB, "routes": (route,)}}) for route in ("one", "two", "three")}
+    names = {route: named(text) for route, text in texts.items()}
+    script = COMMON.replace("/var/lib/haproxy", str(tmp_path)) + "lay_routes next.cfg\n"
+
+    def lay(route: str) -> set[str]:
+        (tmp_path / "next.cfg").write_text(texts[route])
+        done = edge_shell(script)
+        assert (done.returncode, done.stderr) == (0, "")
+        return {file.name for file in (tmp_path / "routes").iterdir()}
+
+    assert lay("one") == {names["one"]}
+    assert (tmp_path / "routes" / names["one"]).read_text() == "one/ svc_web\n"
+    (tmp_path / "haproxy.cfg").write_text(texts["one"])
+    assert lay("two") == {names["one"], names["two"]}
+    assert lay("three") == {names["one"], names["three"]}
 
 
 def locked(folder: Path, owner: str) -> subprocess.CompletedProcess[str]:

@@ -14,6 +14,7 @@ import pytest
 from planning.hosts.edge import HostConfig
 from planning.hosts.gateway import FILES
 from planning.hosts.plan import FleetPlan
+from tests.edge_shell import write_config
 from tests.mesh import Authority, fleet, host, placed, planned, rendered
 from tests.unit.test_edge import section
 from tests.unit.test_edge_scripts import union
@@ -76,6 +77,8 @@ def test_the_release_scripts_are_told_what_is_here() -> None:
         "#: server cache cache-1 cache-1-abc1234 - tcp 11211 - - 2 60 30",
         "#: server cart cart-1 cart-1-abc1234 - http 8000 /healthz cart 2 60 30",
         "#: server web web-1 web-1-abc1234 - http 8000 /healthz shop.example.test 2 60 30",
+        "#: routes 71def53341345909",
+        "#: route shop.example.test/ svc_web",
     ]
 
 
@@ -327,7 +330,7 @@ def test_haproxy_finds_nothing_to_say(tmp_path: Path) -> None:
         (tmp_path / f"{name}.pem").write_bytes(authority.certificate(name))
         file = tmp_path / f"{name}.cfg"
         config = HostConfig(certificate="a.pem", balancers=("10.0.0.9",), balancer_https=True)
-        file.write_text(rendered(shop(), name, config).replace(FILES, str(tmp_path)))
+        write_config(file, rendered(shop(), name, config).replace(FILES, str(tmp_path)))
         done = subprocess.run(["haproxy", "-c", "-f", str(file)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         warnings = [one for one in done.stderr.splitlines() if "[WARNING]" in one and "could not resolve" not in one]
