@@ -99,7 +99,7 @@ frontend digest
 
 
 def is_routed(service: ServicePlan) -> bool:
-    return service.settings.port is not None and service.subnet is not None
+    return service.is_routed
 
 
 def answer(status: int, text: str) -> str:

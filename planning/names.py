@@ -23,7 +23,6 @@ ROLE_STATEFUL = "stateful"
 ROLE_FILES = "files"
 ROLE_DOOR = "door"
 LABEL_SLOT = "dev.quayside.slot"
-LABEL_URLS = "dev.quayside.urls"
 
 LONGEST_HOST_NAME = 63
 """Characters of one part of a name in DNS, by which the edge finds a container."""

@@ -76,6 +76,22 @@ class ServicePlan:
     def stateful(self) -> bool:
         return self.settings.volume is not None
 
+    @property
+    def is_routed(self) -> bool:
+        return self.settings.port is not None and self.subnet is not None
+
+    @property
+    def stop_timeout(self) -> int:
+        """Seconds that Docker itself gives its containers to end, when a host reboots or somebody runs `docker stop`.
+
+        What the edge does not drain, or has data, gets its `drain`. All others get the same, so that another `drain`,
+        which a release keeps to by itself, replaces no container.
+        """
+        return self.settings.drain if self.stateful or not self.is_routed else _STOP_TIMEOUT
+
+
+_STOP_TIMEOUT = 30
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:

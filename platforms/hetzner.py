@@ -433,7 +433,7 @@ class Fleet(pulumi.ComponentResource):
                     after=after,
                     pulls=pulls,
                     prefix=prefix,
-                    alias=service.name if has_door(service.settings) else None,
+                    alias=service.name if network is not None else None,
                 ),
                 child,
             )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from planning.edge import ANYWAY, STATS_PORT
-from planning.names import LABEL_ROLE, LABEL_SERVICE, LABEL_SLOT, LABEL_STACK, LABEL_URLS
+from planning.names import LABEL_ROLE, LABEL_SERVICE, LABEL_SLOT, LABEL_STACK
 from quayside.shell import CommandError, last_line, run
 
 ROLES = ("edge", "service", "stateful", "canary")
@@ -30,7 +30,6 @@ class Container:
     """`running`, `exited`, … as Docker says it."""
     health: str
     """`healthy`, `unhealthy`, `starting`, or empty without a check of Docker's own."""
-    urls: tuple[str, ...]
     restarts: int = 0
     """How often Docker has started it again."""
 
@@ -84,7 +83,6 @@ def _read(found: Mapping[str, Any]) -> Container:
         memory=int(found["HostConfig"].get("Memory") or 0),
         state=str(state["Status"]),
         health=str(health.get("Status", "")),
-        urls=tuple(labels.get(LABEL_URLS, "").split()),
         restarts=int(found.get("RestartCount") or 0),
     )
 

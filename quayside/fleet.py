@@ -50,6 +50,8 @@ class Fleet:
     hosts: Mapping[str, Host]
     identity: Path
     """The stack's own key, which every host lets in."""
+    urls: Sequence[str] = ()
+    """Where visitors reach it."""
 
     def ssh_opts(self, host: Host) -> list[str]:
         """Arguments of ssh, of which it takes the first: pinned as for a deployment, but in a hurry and not shared."""
@@ -100,7 +102,8 @@ def deployed(where: Project) -> Fleet:
         )
         for name, host in known.items()
     }
-    return Fleet(stack=where.key, hosts=hosts, identity=identity)
+    urls = [str(url) for url in outputs.get("urls", ())]
+    return Fleet(stack=where.key, hosts=hosts, identity=identity, urls=urls)
 
 
 def _outputs(where: Project) -> tuple[Mapping[str, Any], Callable[[], str]]:

@@ -53,7 +53,6 @@ class Answer:
 
     rows: Sequence[Row]
     trouble: Sequence[str]
-    urls: Sequence[str]
     unseen: Sequence[tuple[str, str]]
     """(service, other host) that this host's edge finds down."""
 
@@ -81,7 +80,7 @@ def show(fleet: Fleet, console: Console) -> None:
         if not answer.rows:
             table.add_row(name, "–", "", "", "", "")
     console.print(table)
-    for url in sorted({url for answer in answers.values() for url in answer.urls}):
+    for url in fleet.urls:
         console.print(f"  {url}", markup=False, highlight=False)
     lines = [f"{name}: {said}" for name, said in unreachable.items() if not fleet.hosts[name].down]
     lines += [f"{name}: {said}" for name, answer in answers.items() for said in answer.trouble]
@@ -99,7 +98,7 @@ def _ask(fleet: Fleet, reached: Reached) -> Answer:
     try:
         containers = of_stack(fleet.stack, reached.docker)
     except CommandError as error:
-        return Answer(rows=[], trouble=[reached.tunnel.trouble() or str(error)], urls=[], unseen=[])
+        return Answer(rows=[], trouble=[reached.tunnel.trouble() or str(error)], unseen=[])
     edge = next((container for container in containers if container.role == "edge"), None)
     stat, state = ask_edge(edge, reached.docker)
     status_of = parse_stat(stat)
@@ -152,8 +151,7 @@ def answer(
         Row(host=host.name, service=service, healthy=0, declared=count, restarts=0, memory=0, image="–")
         for service, count in planned.items()
     ]
-    urls = [url for container in containers for url in container.urls]
-    return Answer(rows=rows, trouble=said, urls=urls, unseen=found_down)
+    return Answer(rows=rows, trouble=said, unseen=found_down)
 
 
 def unseen(stat: Mapping[tuple[str, str], str], hosts: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -172,16 +172,27 @@ def down(where: Project, console: Console, *, volumes: bool) -> None:
 def show(where: Project, console: Console, *, settle: float = 0.0) -> None:
     """Print the table of services, waiting at most `settle` seconds for checks to come round."""
     end = time.monotonic() + settle
+    urls = _urls(where)
     while True:
         found = containers.of_stack(where.key)
         edge = next((container for container in found if container.role == "edge"), None)
-        rows = status.rows(found, containers.servers(edge))
+        rows = status.rows(found, containers.servers(edge), urls)
         if time.monotonic() >= end or all(row.healthy == row.declared for row in rows):
             break
         time.sleep(0.5)
     if not rows:
         raise CommandError(f"stack {where.key} runs nothing\n    `make up` starts it")
     status.show(rows, console)
+
+
+def _urls(where: Project) -> Mapping[str, Sequence[str]]:
+    """Service → its public addresses, as the last deployment that succeeded has exported them."""
+    state = where.rehearsed
+    if state is not None:
+        outputs: Mapping[str, Any] = state.outputs
+    else:
+        outputs = pulumi_cli.outputs(where.root, where.stack) if pulumi_cli.available() else {}
+    return {str(row["service"]): [str(url) for url in row["urls"]] for row in outputs.get("services", ())}
 
 
 def engine(where: Project) -> str:

@@ -82,9 +82,13 @@ def up(root: Path, stack: str, progress: Progress) -> Applied:
     config = prepare(root, stack)
     arguments = ["up", "--yes", "--skip-preview", "--non-interactive", "--stack", stack, "--config-file", str(config)]
     done = _stream(root, arguments, progress)
+    return Applied(done.changes, outputs(root, stack), done.seconds)
+
+
+def outputs(root: Path, stack: str) -> Mapping[str, Any]:
+    """What the stack exports; empty where it was never deployed."""
     listed = run(["pulumi", "stack", "output", "--json", "--stack", stack], env=environment(root), cwd=root, timeout=60)
-    outputs: dict[str, Any] = json.loads(listed.stdout) if listed.returncode == 0 and listed.stdout.strip() else {}
-    return Applied(done.changes, outputs, done.seconds)
+    return json.loads(listed.stdout) if listed.returncode == 0 and listed.stdout.strip() else {}
 
 
 def destroy(root: Path, stack: str, *, volumes: bool, progress: Progress) -> Applied:

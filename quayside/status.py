@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -25,8 +25,16 @@ class Row:
     urls: tuple[str, ...]
 
 
-def rows(containers: Iterable[Container], servers: Mapping[str, Mapping[str, str]]) -> list[Row]:
-    """One row a service, the edge last. A slot is healthy when one of its containers is."""
+def rows(
+    containers: Iterable[Container],
+    servers: Mapping[str, Mapping[str, str]],
+    urls: Mapping[str, Sequence[str]] | None = None,
+) -> list[Row]:
+    """One row a service, the edge last. A slot is healthy when one of its containers is.
+
+    ``urls`` is service → public addresses, by the stack's outputs: no container knows them, since a new route would
+    replace it.
+    """
     by_service: dict[str, list[Container]] = {}
     for container in containers:
         by_service.setdefault(container.service, []).append(container)
@@ -46,8 +54,8 @@ def rows(containers: Iterable[Container], servers: Mapping[str, Mapping[str, str
             if len(candidates) > 1:
                 trouble.append(f"{slot}: {len(candidates)} containers, the next good `make up` removes the spare")
         newest = members[-1]
-        urls = tuple(dict.fromkeys(url for member in members for url in member.urls))
-        found.append(Row(service, healthy, len(slots), tuple(trouble), newest.image, newest.memory, urls))
+        addresses = tuple((urls or {}).get(service, ()))
+        found.append(Row(service, healthy, len(slots), tuple(trouble), newest.image, newest.memory, addresses))
     return found
 
 

@@ -85,9 +85,10 @@ def replica(args: ReplicaArgs, opts: pulumi.ResourceOptions) -> docker.Container
         restart="unless-stopped",
         # The gate decides whether a release holds, with a better message than the provider's.
         must_run=False,
-        # Read from the old state when the container goes, so it has to be there from the first deploy on.
+        # Read from the old state when the container goes, so it has to be there from the first deploy on. It changes in
+        # place; what Docker itself waits for does not.
         destroy_grace_seconds=settings.drain,
-        stop_timeout=settings.drain,
+        stop_timeout=args.service.stop_timeout,
         healthcheck=_healthcheck(args.service),
         volumes=_volumes(args),
         log_driver="local",

@@ -61,7 +61,12 @@ while read -r slot bytes digest; do
         case $line$running$line in *"$line$slot$line"*) continue ;; esac
         ;;
     esac
-    if [ "$digest" = - ]; then
+    # Of the same container only the limit changes, which is done in place.
+    had=$(printf '%s\n' "$before" | sed -n "s/^$slot \([0-9]*\) $digest\$/\1/p")
+    if [ -n "$had" ]; then
+        [ "$bytes" -gt "$had" ] || continue
+        bytes=$((bytes - had))
+    elif [ "$digest" = - ]; then
         case $line$before in *"$line$slot "*) continue ;; esac
     fi
     need=$((need + bytes)) news="$news $slot"

@@ -10,7 +10,7 @@ import pulumi
 from components.docker.container import NOT_UPDATED, ReplicaArgs, replica
 from components.docker.files import service_files
 from planning import ServicePlan
-from planning.names import LABEL_URLS, Naming
+from planning.names import Naming
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +54,7 @@ class Service(pulumi.ComponentResource):
                     files=files.get(slot.image, {}),
                     prefix=args.prefix,
                     alias=args.alias,
-                    labels={
-                        **args.naming.labels(args.service.name, "canary" if slot.canary else "service", slot.name),
-                        LABEL_URLS: " ".join(args.service.urls),
-                    },
+                    labels=args.naming.labels(args.service.name, "canary" if slot.canary else "service", slot.name),
                 ),
                 pulumi.ResourceOptions(
                     parent=self,

@@ -12,7 +12,7 @@ from components.docker.container import NOT_UPDATED, ReplicaArgs, replica
 from components.docker.files import service_files
 from components.docker.labels import volume_labels
 from planning import ServicePlan
-from planning.names import LABEL_URLS, ROLE_STATEFUL, Naming
+from planning.names import ROLE_STATEFUL, Naming
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +82,7 @@ class StatefulService(pulumi.ComponentResource):
                     files=files.get(slot.image, {}),
                     prefix=args.prefix,
                     ports=args.ports,
-                    labels={
-                        **args.naming.labels(of, ROLE_STATEFUL, slot.name),
-                        LABEL_URLS: " ".join(args.service.urls),
-                    },
+                    labels=args.naming.labels(of, ROLE_STATEFUL, slot.name),
                     container_name=args.naming.stateful(of),
                     volume=volume.name,
                 ),

@@ -15,7 +15,8 @@ from planning.registry import RegistryPlan
 
 STAYS = "-"
 """In place of a digest: replaced stop-first, so a release of it takes no more memory than there is in use."""
-_NOT_OF_A_CONTAINER = {"replicas", "canary"}
+_OF_A_CONTAINER = {"command", "user", "secrets", "network", "read_only", "writable", "capabilities"}
+"""Settings of which every change makes a container anew, as they are; tests/graph/test_changes.py finds one missing."""
 
 
 def room(services: Iterable[ServicePlan], registry: RegistryPlan | None = None) -> Sequence[str]:
@@ -46,12 +47,16 @@ def data(host: Host, services: Iterable[ServicePlan]) -> Sequence[str]:
 
 
 def _digest(service: ServicePlan, slot: Slot) -> str:
-    files = service.files.get(slot.image)
+    """The same as long as the container is: what only the routing is told of refuses no release for lack of memory."""
+    files, health = service.files.get(slot.image), service.settings.health
     parts = [
         slot.image,
         dict(slot.env),
         dict(service.hosts),
-        service.settings.model_dump(mode="json", exclude=_NOT_OF_A_CONTAINER),
+        service.settings.model_dump(mode="json", include=_OF_A_CONTAINER),
+        # Docker runs this check; the edge all others.
+        [*health.command, health.interval, health.timeout] if health.command is not None else [],
+        service.stop_timeout,
         files.digest if files is not None else "",
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]

@@ -38,7 +38,6 @@ def container(slot: str, **given: object) -> Container:
         "memory": 64 * 1024**2,
         "state": "running",
         "health": "",
-        "urls": (),
         **given,
     }
     return Container(**values)  # type: ignore[arg-type]
@@ -140,14 +139,14 @@ def test_the_edge_says_which_container_it_finds_healthy() -> None:
 def test_rows_count_slots_and_say_what_is_wrong() -> None:
     servers = containers.parse_state(STATE, containers.parse_stat(STAT))
     found = [
-        container("web-1", urls=("http://shop.localhost:8080/",)),
+        container("web-1"),
         container("web-2"),
         container("web-2", name="web-2-def5678"),
         container("session-1", role="stateful", health="unhealthy"),
         container("worker-1", health="starting"),
         container("edge", role="edge", service="edge", image="haproxy:3.2-alpine"),
     ]
-    rows = {row.service: row for row in status.rows(found, servers)}
+    rows = {row.service: row for row in status.rows(found, servers, {"web": ["http://shop.localhost:8080/"]})}
     assert list(rows) == ["session", "web", "worker", "edge"]
     assert (rows["web"].healthy, rows["web"].declared) == (1, 2)
     assert rows["web"].trouble[0] == "web-2: the edge's check fails"
@@ -165,7 +164,7 @@ def test_a_container_that_ended_is_not_healthy() -> None:
 
 def test_the_table_shows_every_address() -> None:
     console = Console(width=160, record=True, file=open(os.devnull, "w"))  # noqa: SIM115, PTH123
-    status.show(status.rows([container("web-1", urls=("http://a/", "http://b/"))], {}), console)
+    status.show(status.rows([container("web-1")], {}, {"web": ["http://a/", "http://b/"]}), console)
     text = console.export_text()
     assert "http://a/" in text
     assert "http://b/" in text

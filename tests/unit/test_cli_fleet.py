@@ -245,8 +245,8 @@ def test_data_on_several_hosts_is_that_of_the_container_that_runs(
     where: lifecycle.Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A volume is left behind where a service with data moved from."""
-    edge = Container("e", "edge", "edge", "edge", "edge", "haproxy:3.2-alpine", 0, "running", "", ())
-    running = Container("c", "shop_t_db", "db", "db-1", "stateful", "postgres", 0, "running", "", ())
+    edge = Container("e", "edge", "edge", "edge", "edge", "haproxy:3.2-alpine", 0, "running", "")
+    running = Container("c", "shop_t_db", "db", "db-1", "stateful", "postgres", 0, "running", "")
     there = {"h1": [edge], "h2": [edge, running]}
 
     class Opened:

@@ -50,6 +50,38 @@ def test_what_makes_a_container_anew_changes_its_line_and_what_does_not_does_not
     assert {slot: line for slot, line in lines(replicas=3).items() if slot in before} == before
 
 
+def test_what_only_the_routing_is_told_of_is_nothing_new_on_the_host() -> None:
+    """So a longer `grace` on a host that is nearly full is not refused for lack of memory."""
+    before = lines()
+    for change in (
+        {"health": {"grace": 300, "path": "/up", "timeout": 9}},
+        {"routes": ("a.example.com", "b.example.com/c")},
+        {"sticky": 60},
+        {"drain": 300},
+        {"canary": {"image": "web", "share": 3}},
+        {"port": 9000},
+    ):
+        assert {slot: line for slot, line in lines(**change).items() if slot in before} == before, change
+
+
+@pytest.mark.parametrize(("limit", "fits"), [("100", True), (str(1 << 60), False)])
+def test_a_higher_limit_of_the_same_container_takes_what_is_added(tmp_path: Path, limit: str, fits: bool) -> None:
+    (tmp_path / "docker").write_text("#!/bin/sh\n")
+    (tmp_path / "docker").chmod(0o755)
+    before = f"up\nweb-1 {1 << 61} a\nweb-2 64 a\ndata"
+    wanted = f"web-1 {(1 << 61) + 5} a\nweb-2 {limit} a"
+    settings = f"task=make\nstack=shop\nkeep=edge\nwanted='{wanted}'\nbefore='{before}'\n"
+    done = subprocess.run(
+        ["sh"],
+        input=settings + ROOM_THERE,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == (0 if fits else 1), done.stdout
+
+
 def test_the_edge_stays_and_what_has_data_in_its_engine_is_remembered() -> None:
     services = decide(stack(SHOP), {}).services.values()
     assert (staying(host("a")), data(host("a"), services)) == (["edge"], ["session"])
