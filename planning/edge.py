@@ -13,8 +13,31 @@ from dataclasses import dataclass
 from planning import haproxy, route_map
 from planning.haproxy import ANYWAY, DIGEST_PORT, MASTER_PORT, PUBLIC_PORT, STATS_PORT
 from planning.plan import Plan
+from settings.stack import Stack
 
-__all__ = ["ANYWAY", "BOOTSTRAP", "DIGEST_PORT", "MASTER_PORT", "PUBLIC_PORT", "STATS_PORT", "EdgeConfig", "render"]
+__all__ = [
+    "ANYWAY",
+    "BOOTSTRAP",
+    "DIGEST_PORT",
+    "IMAGE",
+    "MASTER_PORT",
+    "PUBLIC_PORT",
+    "STATS_PORT",
+    "EdgeConfig",
+    "edge_image",
+    "render",
+]
+
+IMAGE = "haproxy:3.2.24-alpine"
+_DIGEST = "sha256:686211da34aba401814bb109c813db6a579491bc8753bfd81b78cce7d1e02f7c"
+"""Of the index for all architectures, as Docker's list of its official images has it (docker-library/repo-info)."""
+
+
+def edge_image(stack: Stack) -> str:
+    """What edges and ports proxies run. A tag can move between two hosts, a digest cannot. On this machine, a stand-in
+    for the image has the tag, where no registry answers."""
+    return stack.edge.image or (IMAGE if stack.cloud == "local" else f"{IMAGE}@{_DIGEST}")
+
 
 BOOTSTRAP = f"""\
 {haproxy.HEAD}

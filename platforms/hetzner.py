@@ -22,6 +22,7 @@ from components.docker.prepared_host import PreparedHost, PreparedHostArgs
 from components.docker.registry import Registry, RegistryArgs
 from components.docker.service import Service, ServiceArgs
 from components.docker.stateful_service import StatefulService, StatefulServiceArgs
+from planning.edge import edge_image
 from planning.hosts import tables
 from planning.hosts.burst import without_burst
 from planning.hosts.door import has_door
@@ -31,11 +32,11 @@ from planning.hosts.model import Fleet as Hosts
 from planning.hosts.model import FleetSecurity
 from planning.hosts.packetfilter import opened
 from planning.hosts.placement import place
-from planning.hosts.plan import FleetPlan, HostPlan, plan_hosts
+from planning.hosts.plan import FleetPlan, HostPlan, plan_hosts, published
 from planning.hosts.refusals import notes, refusals
 from planning.hosts.room import data, room, staying
 from planning.hosts.security import BALANCER, Addresses, admitted, lets_burst_in, security, who
-from planning.hosts.site import edge_tls, https, issued_names, managed_tls
+from planning.hosts.site import https, issued_names, managed_tls
 from planning.names import EDGE, on_host
 from planning.plan import ServicePlan
 from planning.registry import NAME as REGISTRY
@@ -46,6 +47,9 @@ from settings.load import Loaded
 from settings.problems import Problem
 from settings.stack import Stack
 from settings.units import MIB
+
+BALANCER_NOTICES = 10
+"""Seconds until Hetzner's balancer sends to a host again: two checks, three seconds apart (components/hetzner)."""
 
 
 class DockerHost(pulumi.ComponentResource):
@@ -227,11 +231,16 @@ class Fleet(pulumi.ComponentResource):
             gone = machine.host.burst and machine.host.down
             prepared = self._prepare(machine, addresses, child) if not gone else None
             self._grounds[name] = self._make_room(plan, machine, prepared, child)
-        sides = {
-            name: self._make_edge(plan.hosts[name], one, self._grounds[name], child)
-            for name, one in machines.items()
-            if self._grounds[name].args.prepared is not None
-        }
+        sides: dict[str, HostSide] = {}
+        before: Sequence[pulumi.Resource] = ()
+        for name, machine in machines.items():
+            if self._grounds[name].args.prepared is None:
+                continue
+            sides[name] = self._make_edge(plan.hosts[name], machine, self._grounds[name], before, child)
+            # One after another, so that the others serve while one is replaced. Nobody waits for a host that is down,
+            # nor for another one of a burst, which may not come up.
+            if not (machine.host.down or machine.host.burst):
+                before = [sides[name].edge.resource]
         if plan.registry is not None:
             for name, side in sides.items():
                 self._pulls[name] = self._make_registry(plan.registry, side, self._grounds[name])
@@ -285,7 +294,14 @@ class Fleet(pulumi.ComponentResource):
             ]
             HostLeave(name, HostLeaveArgs(room=ground.args, after=after), self._child)
 
-    def _make_edge(self, here: HostPlan, machine: Machine, ground: _Ground, child: pulumi.ResourceOptions) -> HostSide:
+    def _make_edge(
+        self,
+        here: HostPlan,
+        machine: Machine,
+        ground: _Ground,
+        after: Sequence[pulumi.Resource],
+        child: pulumi.ResourceOptions,
+    ) -> HostSide:
         stack, naming, name = self._stack, self._plan.naming, machine.host.name
         engine = Engine(
             name,
@@ -306,17 +322,18 @@ class Fleet(pulumi.ComponentResource):
         edge = Edge(
             on_host(name, EDGE),
             EdgeArgs(
-                image=stack.edge.image,
+                image=edge_image(stack),
                 naming=naming,
                 subnet=here.edge_subnet,
                 labels=naming.labels(EDGE, EDGE),
-                http=stack.edge.http if here.entry else None,
+                ports=published(stack, machine.host),
                 address=stack.edge.address,
                 memory=stack.edge.memory // MIB,
-                https=stack.edge.https if here.entry and edge_tls(stack) else None,
-                # Also on the only host, whose edge would be replaced when a second one joins it.
-                mesh=True,
-                health=here.entry and self._hosts.balancer is not None,
+                host=name,
+                connection=machine.connection,
+                down=machine.host.down,
+                after=after,
+                settle=BALANCER_NOTICES if here.entry and self._hosts.balancer is not None else 0,
             ),
             pulumi.ResourceOptions(parent=component),
         )
@@ -420,8 +437,9 @@ class Fleet(pulumi.ComponentResource):
         pulls = self._pulls.get(host, ()) if is_pulled_here(service.settings) else ()
         if not service.stateful:
             if has_door(service.settings) and network is not None:
-                image = self._stack.edge.image
-                args = DoorArgs(service=service, naming=naming, network=network, image=image)
+                pulled = [side.edge.image]
+                image = edge_image(self._stack)
+                args = DoorArgs(service=service, naming=naming, network=network, image=image, after=pulled)
                 Door(f"{name}_door", args, child)
             return Service(
                 name,

@@ -12,7 +12,7 @@ from components.docker.routing import Routing, RoutingArgs
 from components.docker.service import Service, ServiceArgs
 from components.docker.stateful_service import StatefulService, StatefulServiceArgs
 from planning import Plan, plan
-from planning.edge import EdgeConfig, render
+from planning.edge import PUBLIC_PORT, EdgeConfig, edge_image, render
 from planning.names import EDGE
 from settings.load import Loaded
 from settings.units import MIB
@@ -28,11 +28,12 @@ class Local(pulumi.ComponentResource):
         edge = Edge(
             EDGE,
             EdgeArgs(
-                image=settings.image,
+                image=edge_image(loaded.stack),
                 naming=naming,
                 subnet=planned.edge_subnet,
                 labels=naming.labels(EDGE, EDGE),
-                http=settings.http,
+                # No port for HTTPS: a laptop has no packet filter that would close it, and no certificate.
+                ports={PUBLIC_PORT: settings.http},
                 address=settings.address,
                 memory=settings.memory // MIB,
             ),

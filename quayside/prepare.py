@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from planning.edge import IMAGE
 from quayside import docker_engine, images
 from quayside.shell import CommandError
 
-IMAGES = ("haproxy:3.2-alpine", "redis:7-alpine", "python:3.13-alpine")
+IMAGES = (IMAGE, "redis:7-alpine", "python:3.13-alpine")
 
 
 def main() -> int:

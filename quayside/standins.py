@@ -109,7 +109,7 @@ RECIPES: Mapping[str, Recipe] = {
 
 
 def recipe_for(image: str) -> Recipe | None:
-    """The recipe for an official image such as `haproxy:3.2-alpine`; None for any other repository and for digests."""
+    """The recipe for an official image such as `haproxy:3.2.24-alpine`; None for other repositories and for digests."""
     if "@" in image:
         return None
     name = image.removeprefix("docker.io/").removeprefix("library/").partition(":")[0]

@@ -15,7 +15,7 @@ AT = "quayside:registry/local"
 NAME = "registry"
 """Of its container and network, which no service can have beside it."""
 PORT = int(LOCAL_REGISTRY.rpartition(":")[2])
-HOST_IMAGE = "registry:3"
+HOST_IMAGE = "registry:3.1.1@sha256:849b7d29920d060df8091770ede2279c07924ecd29e2a4c029ee0b5ea2ea542b"
 INSTANCE_IMAGE = "public.ecr.aws/docker/library/registry:3"
 """Docker Hub counts pulls by address, and all instances behind one NAT gateway have the same."""
 _ECR = re.compile(r"[0-9]{12}\.dkr[.-]ecr\..*")
@@ -103,7 +103,7 @@ def _instance_image(stack: Stack, local: LocalRegistry, *, baked: bool) -> Itera
 def _beside(stack: Stack, services: Mapping[str, Service]) -> Iterator[Problem]:
     if NAME in services:
         yield Problem(f"services/{NAME}", f"is the name of what {AT} runs on every host", "rename the service")
-    if is_own(stack.edge.image):
+    if stack.edge.image is not None and is_own(stack.edge.image):
         fix = "name it in another registry"
         yield Problem("quayside:edge/image", f"cannot come from {LOCAL_REGISTRY}: edges wait for no registry", fix)
     for key, port in (("http", stack.edge.http), ("https", stack.edge.https)):

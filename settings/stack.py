@@ -48,7 +48,9 @@ class Acme(Settings):
 class Edge(Settings):
     """The proxy on every Docker host: its only published container."""
 
-    image: Image = "haproxy:3.2-alpine"
+    image: Image | None = None
+    """HAProxy 2.6 or later, best with its digest: `haproxy:3.2.24-alpine@sha256:…`. Unset: the official image of
+    3.2.24, by its digest; on a `local` stack by its tag."""
     http: Port = 80
     """Port for HTTP."""
     https: Port = 443
@@ -90,7 +92,8 @@ class LocalRegistry(Settings):
     """Fleets: key under `secrets`."""
     image: Image | None = None
     """The distribution registry, from any registry but this one; pin it by adding its digest. On AWS of version 3, and
-    from where instances can pull without a login. Unset: `registry:3` of Docker Hub; on AWS ECR's public copy of it."""
+    from where instances can pull without a login. Unset: `registry:3.1.1` of Docker Hub by its digest; on AWS
+    ECR's public copy of `registry:3`."""
     memory: Memory = 128 * 1024**2
     """Hard limit on every host or instance; placement keeps it from services."""
 

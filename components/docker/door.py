@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -24,6 +25,8 @@ class DoorArgs:
     """The service's own."""
     image: str
     """HAProxy: the edge's."""
+    after: Sequence[pulumi.Resource] = ()
+    """What has pulled the image, for the old one stops before the new one starts."""
 
 
 class Door(pulumi.ComponentResource):
@@ -65,6 +68,6 @@ class Door(pulumi.ComponentResource):
             log_driver="local",
             log_opts={"max-size": "10m", "max-file": "3"},
             labels=container_labels(args.naming.labels(of, ROLE_DOOR)),
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True, depends_on=list(args.after)),
         )
         self.register_outputs({})

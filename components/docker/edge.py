@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
+import pulumi_command as command
 import pulumi_docker as docker
 
+from components.docker import scripts
+from components.docker.connection import Connection
 from components.docker.labels import container_labels, network_labels, volume_labels
-from planning.edge import BOOTSTRAP, MASTER_PORT, PUBLIC_PORT
-from planning.hosts.plan import MESH_PORT, TLS_PORT
-from planning.hosts.security import HEALTH_PORT
+from planning.edge import BOOTSTRAP, MASTER_PORT
 from planning.names import EDGE, Naming
 from planning.subnets import Subnet
 
-_CONFIG = "/var/lib/haproxy/haproxy.cfg"
+_FOLDER = "/var/lib/haproxy"
+_CONFIG = f"{_FOLDER}/haproxy.cfg"
+# A container that was just made is in none of the networks that its configuration names: HAProxy would wait for each
+# name of it, so it starts when `edge_ready.sh` has joined them. One that starts again is in them already.
 _START = f"""\
 test -s {_CONFIG} || printf '%s' "$BOOTSTRAP" >{_CONFIG}
+tries=0
+until [ "$(cat {_FOLDER}/joined 2>/dev/null)" = "$HOSTNAME" ] || [ "$tries" -ge 100 ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+done
 exec haproxy -W -db -S 127.0.0.1:{MASTER_PORT} -f {_CONFIG}"""
 
 
@@ -27,30 +36,40 @@ class EdgeArgs:
     naming: Naming
     subnet: Subnet
     labels: Mapping[str, str]
-    http: int | None
-    """Port of the host for visitors; None: none come here."""
+    ports: Mapping[int, int]
+    """Port of the edge → port of the host. One more replaces the edge, so all that a later setting may need are there
+    from the start; whom they are open to, the host's packet filter decides."""
     address: str
     """Address of the host."""
     memory: int
     """Hard limit in MiB."""
-    https: int | None = None
-    """Port of the host, where the edge has a visitors' certificate."""
-    mesh: bool = False
-    """Whether edges of other hosts reach it."""
-    health: bool = False
-    """Whether a balancer asks for its health."""
+    host: str = ""
+    """Its name in messages."""
+    connection: Connection | None = None
+    """None: this machine's engine."""
+    down: bool = False
+    """Known to be dead: it is not called."""
+    after: Sequence[pulumi.Resource] = ()
+    """`Edge.resource` of the edge that is replaced before this one: while one is away, the others serve."""
+    settle: int = 0
+    """Seconds until a balancer has seen that a new container serves."""
 
 
 class Edge(pulumi.ComponentResource):
     """HAProxy with its configuration on a volume, so that it comes back with its last good routing by itself.
 
     Nothing here changes when services come, change or go: all of that is configuration, which the routing brings in.
-    Replacing the edge itself (its image, its port) is stop-first and costs a gap of seconds on a single host.
+    Replacing the edge itself (its image, its port) is stop-first and costs a gap of seconds on a single host. Its image
+    is there before the old one goes. A Command then brings it back to the routing that it had, and fails where it does
+    not serve; it is no part of a release, which may take as long as its replicas need.
     """
 
     container_id: pulumi.Output[str]
     container_name: pulumi.Output[str]
     resource: pulumi.Resource
+    """The edge, once it serves again."""
+    image: pulumi.Resource
+    """What has pulled its image."""
 
     def __init__(self, name: str, args: EdgeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("quayside:docker:Edge", name, None, opts)
@@ -72,6 +91,9 @@ class Edge(pulumi.ComponentResource):
             labels=volume_labels(args.labels),
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
+        self.image = docker.RemoteImage(
+            name, name=args.image, keep_locally=True, opts=pulumi.ResourceOptions(parent=self)
+        )
         container = docker.Container(
             name,
             name=args.naming.edge,
@@ -82,7 +104,7 @@ class Edge(pulumi.ComponentResource):
             networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name)],
             ports=[
                 docker.ContainerPortArgs(internal=internal, external=external, ip=args.address)
-                for internal, external in _ports(args).items()
+                for internal, external in args.ports.items()
             ],
             volumes=[docker.ContainerVolumeArgs(container_path="/var/lib/haproxy", volume_name=volume.name)],
             sysctls={
@@ -105,21 +127,35 @@ class Edge(pulumi.ComponentResource):
             log_driver="local",
             log_opts={"max-size": "10m", "max-file": "3"},
             labels=container_labels(args.labels),
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True, depends_on=[self.image, *args.after]),
         )
         self.container_id = container.id
         self.container_name = container.name
-        self.resource = container
+        self.resource = self._ready(name, args, container)
         self.register_outputs({"container_name": self.container_name})
 
-
-def _ports(args: EdgeArgs) -> Mapping[int, int]:
-    """Port of the edge → port of the host."""
-    ports = {} if args.http is None else {PUBLIC_PORT: args.http}
-    if args.https is not None:
-        ports[TLS_PORT] = args.https
-    if args.mesh:
-        ports[MESH_PORT] = MESH_PORT
-    if args.health:
-        ports[HEALTH_PORT] = HEALTH_PORT
-    return ports
+    def _ready(self, name: str, args: EdgeArgs, container: docker.Container) -> pulumi.Resource:
+        run, reached = 'exec sh -c "$QUAYSIDE_READY"', dict[str, pulumi.Input[str]]()
+        if args.connection is not None:
+            run = 'exec sh -c "$QUAYSIDE_REACH" reach "$QUAYSIDE_READY"'
+            reached = {
+                "QUAYSIDE_REACH": scripts.REACH,
+                "QUAYSIDE_OPTIONS": args.connection.options,
+                "QUAYSIDE_DESTINATION": args.connection.destination,
+            }
+        return command.local.Command(
+            name,
+            # Pulumi prints the command of a failed step before its message, so the script is not in it.
+            create="true" if args.down else run,
+            interpreter=["/bin/sh", "-c"],
+            environment={
+                "QUAYSIDE_READY": scripts.EDGE_READY,
+                "QUAYSIDE_HOST": args.host,
+                "QUAYSIDE_EDGE": container.name,
+                # Whatever makes it anew runs this again.
+                "QUAYSIDE_EDGE_ID": container.id,
+                "QUAYSIDE_SETTLE": str(args.settle),
+                **reached,
+            },
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[container]),
+        )

@@ -59,6 +59,8 @@ class Registry(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self),
         )
         memory = whole_mib(plan.memory)
+        # The old one stops before the new one starts.
+        image = docker.RemoteImage(name, name=plan.image, keep_locally=True, opts=pulumi.ResourceOptions(parent=self))
         container = docker.Container(
             name,
             name=args.naming.stateful(NAME),
@@ -93,7 +95,7 @@ class Registry(pulumi.ComponentResource):
             log_driver="local",
             log_opts={"max-size": "10m", "max-file": "3"},
             labels=container_labels(labels),
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True, depends_on=[image]),
         )
         self.ready = command.local.Command(
             name,

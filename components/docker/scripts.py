@@ -18,6 +18,7 @@ LEAVE = script("leave")
 ROOM = script("room")
 ROOM_THERE = script("room_there")
 REGISTRY = script("registry")
+EDGE_READY = script("edge_ready")
 
 _COMMON = "edge_common"
 _FILES = {"QUAYSIDE_FILES": script(_COMMON, "files")}

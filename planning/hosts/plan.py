@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from planning.haproxy import is_routed
+from planning.haproxy import PUBLIC_PORT, is_routed
 from planning.hosts.model import Fleet, Host, Placement
 from planning.hosts.security import HEALTH_PORT, MESH_PORT
 from planning.names import Naming
@@ -18,6 +18,18 @@ from settings.stack import Stack
 
 TLS_PORT = 10443
 """Where the edge itself listens for visitors' TLS, so that a service may be reached at 443 by its name."""
+
+
+def published(stack: Stack, host: Host) -> Mapping[int, int]:
+    """Port of a host's edge → port of the host.
+
+    One more replaces the edge. So a permanent host has from the start what the first certificate, the first balancer or
+    the second host will need; its packet filter lets nobody in but those whom the plan names (security.py).
+    """
+    mesh = {MESH_PORT: MESH_PORT}
+    if host.burst:
+        return mesh
+    return {PUBLIC_PORT: stack.edge.http, TLS_PORT: stack.edge.https, **mesh, HEALTH_PORT: HEALTH_PORT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

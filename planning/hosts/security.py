@@ -207,12 +207,20 @@ def _check(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
             "is empty, so nobody could reach a host over SSH, nor could this program",
             "name the ranges that you and your CI come from: [198.51.100.0/24]",
         )
-    edge = {stack.edge.http: "HTTP at the edge", stack.edge.https: "HTTPS at the edge", MESH_PORT: "other hosts' edges"}
+    edge = {
+        stack.edge.http: "HTTP at the edge",
+        stack.edge.https: "HTTPS at the edge",
+        MESH_PORT: "other hosts' edges",
+        HEALTH_PORT: "a balancer's health checks",
+    }
     taken = {**dict.fromkeys((host.ssh_port for host in fleet.hosts.values()), "a host's SSH"), **edge}
     for key, port in (("http", stack.edge.http), ("https", stack.edge.https)):
-        if port == MESH_PORT or any(port == host.ssh_port for host in fleet.hosts.values()):
-            owner = "the edges' own" if port == MESH_PORT else "a host's SSH"
+        own = port in (MESH_PORT, HEALTH_PORT)
+        if own or any(port == host.ssh_port for host in fleet.hosts.values()):
+            owner = "the edges' own" if own else "a host's SSH"
             yield Problem(f"quayside:edge/{key}", f"{port} is {owner} port", "choose another")
+    if stack.edge.http == stack.edge.https:
+        yield Problem("quayside:edge/https", f"{stack.edge.https} is edge/http as well", "choose another")
     for name, service in sorted(stack.services.items()):
         for index, port in enumerate(service.ports):
             at = f"services/{name}/ports/{index}"

@@ -21,13 +21,14 @@ import pytest
 import yaml
 
 import rehearsal
+from planning.edge import IMAGE
 from rehearsal.config import read_stack
 from rehearsal.secrets import set_secret
 from tests.engine.cli import REPOSITORY, Pulumi, phases, rehearsed_steps
 from tests.hosts.shop import session
 
 STACK = "engine"
-IMAGES = ("haproxy:3.2-alpine", "python:3.13-alpine", "redis:7-alpine")
+IMAGES = (IMAGE, "python:3.13-alpine", "redis:7-alpine")
 PASSPHRASE = "correct horse"
 SECRET = "a-token-nobody-may-see"
 

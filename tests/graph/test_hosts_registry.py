@@ -14,6 +14,7 @@ import yaml
 from rehearsal import Report
 from rehearsal.errors import RehearsalError
 from rehearsal.values import SHOWN_SECRET, revealed
+from settings.rules_registry import HOST_IMAGE
 from tests.graph.test_hetzner import COMMAND, CONFIG, CONTAINER, DIGEST, OFFICE, SERVICES, Fleet, rehearsed
 
 IMAGE = "docker:index/remoteImage:RemoteImage"
@@ -73,7 +74,7 @@ def test_every_host_has_one_that_only_the_host_itself_reaches(fleet: Fleet, host
     assert given["securityOpts"] == ["no-new-privileges:true"]
     assert given["user"] == "65534:65534"
     assert given["memory"] == given["memorySwap"] == 128
-    assert given["image"] == "registry:3"
+    assert given["image"] == HOST_IMAGE
     assert made["deleteBeforeReplace"], "two cannot have one port"
 
 

@@ -117,8 +117,8 @@ def test_exactly_the_declared_resources_exist(resources: Resources) -> None:
     volumes = of_type(resources, VOLUME)
     assert {"edge", "session"} <= set(volumes)
     assert len(volumes) == 2 + 2 * 2 + 1
-    assert set(of_type(resources, "docker:index/remoteImage:RemoteImage")) == {"session"}
-    assert set(of_type(resources, COMMAND)) == {"routing"}
+    assert set(of_type(resources, "docker:index/remoteImage:RemoteImage")) == {"edge", "session"}
+    assert set(of_type(resources, COMMAND)) == {"edge", "routing"}
 
 
 def test_the_edge_alone_publishes_a_port(resources: Resources) -> None:

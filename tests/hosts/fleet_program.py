@@ -17,10 +17,11 @@ from components.docker.mesh import MeshCertificates, MeshCertificatesArgs
 from components.docker.network import Network, NetworkArgs
 from components.docker.service import Service, ServiceArgs
 from components.docker.stateful_service import StatefulService, StatefulServiceArgs
+from planning.edge import IMAGE, PUBLIC_PORT
 from planning.hosts.certificates import certificates
 from planning.hosts.edge import HostConfig, render_host
 from planning.hosts.gateway import Mesh
-from planning.hosts.plan import FleetPlan, plan_hosts
+from planning.hosts.plan import MESH_PORT, FleetPlan, plan_hosts
 from planning.names import EDGE, on_host
 from platforms.machines import Machine
 from tests import mesh
@@ -67,14 +68,16 @@ def _host(
     edge = Edge(
         on_host(name, EDGE),
         EdgeArgs(
-            image="haproxy:3.2-alpine",
+            image=IMAGE,
             naming=naming,
             subnet=here.edge_subnet,
             labels=naming.labels(EDGE, EDGE),
-            http=80,
+            ports={PUBLIC_PORT: 80, MESH_PORT: MESH_PORT},
             address="0.0.0.0",
             memory=256,
-            mesh=True,
+            host=name,
+            connection=connection,
+            down=here.host.down,
         ),
         opts,
     )

@@ -24,12 +24,13 @@ from typing import Any
 import pytest
 import yaml
 
+from planning.edge import IMAGE
 from quayside import images
 from quayside.shell import CommandError
 from rehearsal import ApplyError, destroy
 
 ROOT = Path(__file__).parents[2]
-IMAGES = ("haproxy:3.2-alpine", "redis:7-alpine", "python:3.13-alpine")
+IMAGES = (IMAGE, "redis:7-alpine", "python:3.13-alpine")
 PYTHON = IMAGES[2]
 PROJECT = "quayside"
 FULL = os.environ.get("QUAYSIDE_FULL") == "1"
@@ -121,6 +122,7 @@ class Stack:
         self.name = name or f"t{secrets.token_hex(3)}"
         self.port = free_port()
         self.edge_extra: list[str] = []
+        self.edge_image = IMAGE
         self.services: dict[str, Any] = json.loads(json.dumps(services))
         self.key = f"{PROJECT}/{self.name}"
         self.prefix = f"{PROJECT}_{self.name}_"
@@ -141,7 +143,12 @@ class Stack:
         kept["config"] |= {
             "quayside:cloud": "local",
             "quayside:domain": "localhost",
-            "quayside:edge": {"http": self.port, "address": "127.0.0.1", "extra": self.edge_extra},
+            "quayside:edge": {
+                "image": self.edge_image,
+                "http": self.port,
+                "address": "127.0.0.1",
+                "extra": self.edge_extra,
+            },
         }
         self.file.write_text(yaml.safe_dump(kept, sort_keys=False))
 

@@ -25,7 +25,7 @@ import yaml
 
 from tests.hosts.fleet import Fleet, Host
 from tests.hosts.load import Running
-from tests.hosts.shop import ROOT, Run, agent_with, ended, rehearsal, session, takes_minutes
+from tests.hosts.shop import IMAGES, ROOT, Run, agent_with, ended, rehearsal, session, takes_minutes
 from tests.hosts.test_fleet_release import app
 
 pytestmark = pytest.mark.docker
@@ -85,7 +85,7 @@ class Project:
             "domain": "example.test",
             "capacity": {"existing": servers, **self.capacity},
             "access": {"ssh": ["10.0.0.0/8"]},
-            "edge": self.edge,
+            "edge": {"image": IMAGES[0], **self.edge},
             **self.more,
         }
         file = self.root / "Pulumi.t.yaml"

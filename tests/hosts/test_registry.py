@@ -21,7 +21,7 @@ from rehearsal.secrets import set_secret
 from tests.hosts.bucket import Bucket
 from tests.hosts.fleet import Fleet, Host
 from tests.hosts.fleet_remains import archive_of
-from tests.hosts.shop import PYTHON, ROOT, Run, agent_with, docker, ended, free_port, rehearsal
+from tests.hosts.shop import IMAGES, PYTHON, ROOT, Run, agent_with, docker, ended, free_port, rehearsal
 from tests.hosts.test_fleet_release import app
 from tests.stories import PASSPHRASE
 
@@ -114,6 +114,7 @@ class Project:
             "domain": "example.test",
             "capacity": {"existing": servers},
             "access": {"ssh": [f"{self.fleet.outside}/32"]},
+            "edge": {"image": IMAGES[0]},
             "registry": {
                 "local": {
                     "bucket": bucket.name,
