@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from planning.aws import capacity
+from planning.aws import capacity, tasks
 from planning.aws.model import AwsPlan, AwsService
 from planning.aws.security import who
 
@@ -80,7 +80,7 @@ def _placed(service: AwsService) -> Mapping[str, object]:
         "service": service.name,
         "tasks": str(service.variants[0].replicas) if scaling is None else f"{scaling.min}–{scaling.max}",
         "canary": service.variants[1].replicas if len(service.variants) > 1 else "",
-        "on": ", ".join(name if len(shares) == 1 else f"{name} {share} %" for name, share in shares.items()),
+        "on": tasks.placed_on(shares),
         "cpu": f"{service.cpu / 1024:g} vCPU",
         "memory": f"{service.memory} MiB",
         "network": service.network,

@@ -58,7 +58,7 @@ class Fargate(Settings):
     """Capacity for the services that say ``on: fargate``."""
 
     spot: PercentOrNone = 0
-    """Percent of the tasks on Fargate Spot."""
+    """Percent of the tasks on Fargate Spot, beyond the first of each service; at 100 the first is there as well."""
 
 
 def _two_or_three(letters: tuple[str, ...]) -> tuple[str, ...]:

@@ -248,7 +248,8 @@ class Service(Settings):
     cpu: Cpu = 0.25
     """vCPU the scheduler keeps for one replica: a share under contention, not a ceiling."""
     memory: Memory = 256 * 1024**2
-    """Hard limit of one replica, in bytes. Units are required: `512MiB`."""
+    """Hard limit of one replica, in bytes. Units are required: `512MiB`. On Fargate it may use more: all that its task
+    has."""
     replicas: Replicas = 1
     """How many run: a number, or bounds to scale between."""
     health: ShortHealth = Health()

@@ -16,6 +16,7 @@ from components.aws.release_check import Release, ReleaseCheck, after_release
 from components.aws.roles import ExecSessions, ServiceRoles, ServiceRolesArgs, service_roles
 from components.aws.service_connect import service_connect
 from components.aws.task_definition import DataVolume, TaskDefinitionArgs, task_definition
+from planning.aws import tasks
 from planning.aws.model import AwsService, Variant
 from planning.names import Naming
 from settings.service import Rollout
@@ -205,7 +206,9 @@ def _ecs_service(
         health_check_grace_period_seconds=plan.settings.health.grace if variant.target_group is not None else None,
         capacity_provider_strategies=[
             aws.ecs.ServiceCapacityProviderStrategyArgs(
-                capacity_provider=_provider(environment, provider), weight=weight, base=0
+                capacity_provider=_provider(environment, provider),
+                weight=weight,
+                base=tasks.base(plan.providers, provider),
             )
             for provider, weight in sorted(plan.providers.items())
         ],

@@ -24,6 +24,7 @@ from planning.aws.model import (
     Variant,
 )
 from planning.aws.network import network
+from planning.aws.notes import notes
 from planning.aws.registry import instance_registry
 from planning.aws.schedule import aws_cron
 from planning.aws.security import security
@@ -78,46 +79,8 @@ def plan(stack: Stack, sources: Mapping[str, str]) -> AwsPlan:
         logins=sorted({v.image.login for s in built.values() for v in s.variants if v.image.login is not None}),
         repositories=sorted(stack.registry.repositories) if stack.registry else (),
         fit=fit,
-        notes=[note for name in sorted(services) for note in _notes(name, services[name], pool, fit)],
+        notes=list(notes(stack, network(stack), pool, fit)),
     )
-
-
-def _notes(name: str, service: Service, pool: Pool | None, fit: capacity.Fit | None) -> Iterable[str]:
-    at = f"services/{name}"
-    if (service.port is None or service.protocol == "tcp") and service.health.command is None:
-        # API ecs DeploymentConfiguration.minimumHealthyPercent: without a check, a task counts as healthy 40 s after it
-        # is running. No balancer of ours speaks TCP, and none asks a worker.
-        yield f"{at}/health: there is no command, so on aws a task counts as healthy when it has run for 40 seconds"
-    for number, permission in enumerate(service.permissions):
-        if not permission.resources or permission.reason is not None:
-            where = ", ".join(permission.resources) or "every resource"
-            why = f": {permission.reason}" if permission.reason is not None else ""
-            yield f"{at}/permissions/{number}: {', '.join(permission.actions)} on {where}{why}"
-    if service.volume is not None and fit is not None:
-        loads = [row.load for row in fit.rows if name in dict(row.stuck)]
-        if loads:
-            yield (
-                f"{at}/volume: it does not start under {'; '.join(loads)} (Capacity fit), and no other replica serves "
-                f"then; a larger {capacity.MAX} makes room, and {at}/on: fargate needs none"
-            )
-    if service.volume is not None and service.on == "ec2" and pool is not None and pool.spot:
-        yield (
-            f"{at}/volume: {pool.spot} % of the instances above min are spot, and AWS takes those back at two minutes' "
-            f"notice; it then stops before it starts elsewhere. {at}/on: fargate keeps to capacity that stays"
-        )
-    if service.network == "host":
-        # Neither the hop limit nor the agent's block covers the instance's own network (ECScape, 2025).
-        yield f"{at}/network: host reaches the instance's metadata and with it the role that takes tasks from ECS"
-    if tasks.network_mode(service) != "awsvpc" and service.egress is None:
-        yield (
-            f"{at}/egress: is unset, and with network {service.network} it is the instances' own group that is opened: "
-            "all that runs in it may reach anything"
-        )
-    if service.sticky is not None and service.rollout is not None and service.rollout.strategy != "rolling":
-        yield (
-            f"{at}/sticky: in a {service.rollout.strategy} rollout visitors stay with the old version, past the switch "
-            f"as well, until its tasks end with `bake`; {at}/canary is a share that lasts"
-        )
 
 
 def _order(services: Mapping[str, Service]) -> Sequence[str]:

@@ -61,3 +61,19 @@ def providers(service: Service, stack: Stack) -> Mapping[str, int]:
     spot = capacity_of(stack).fargate.spot if service.volume is None else 0
     weights = {"FARGATE": 100 - spot, "FARGATE_SPOT": spot}
     return {name: weight for name, weight in weights.items() if weight}
+
+
+def base(providers: Mapping[str, int], provider: str) -> int:
+    """Tasks that run on ``provider`` before the weights count: the first one stays off Spot, where both are in use.
+
+    The weights are a share of many. One task alone might sit on Spot, and nothing would serve once AWS takes it back.
+    """
+    return 1 if provider == "FARGATE" and "FARGATE_SPOT" in providers else 0
+
+
+def placed_on(providers: Mapping[str, int]) -> str:
+    """The providers as people read them: ``FARGATE 1 + 50 %, FARGATE_SPOT 50 %``."""
+    if len(providers) == 1:
+        return next(iter(providers))
+    first = {name: f"{base(providers, name)} + " if base(providers, name) else "" for name in providers}
+    return ", ".join(f"{name} {first[name]}{share} %" for name, share in providers.items())

@@ -627,7 +627,7 @@ def test_a_fargate_service_runs_on_spot_as_well_and_says_its_size(run: Run) -> N
     report = run(lambda: make(spot()))
     found = inputs(report, SERVICE, "api")
     assert found["capacityProviderStrategies"] == [
-        {"base": 0, "capacityProvider": "FARGATE", "weight": 50},
+        {"base": 1, "capacityProvider": "FARGATE", "weight": 50},  # the first is never on spot
         {"base": 0, "capacityProvider": "FARGATE_SPOT", "weight": 50},
     ]
     assert "orderedPlacementStrategies" not in found
@@ -638,6 +638,7 @@ def test_a_fargate_service_runs_on_spot_as_well_and_says_its_size(run: Run) -> N
         ["FARGATE"],
     )
     (service,) = containers(report, "api")
+    assert service["memory"] == 512  # it asks for 256, and 512 are paid for
     assert service["stopTimeout"] == 120  # as long as Fargate waits
     assert "dockerSecurityOptions" not in service
     assert "maxSwap" not in service["linuxParameters"]
