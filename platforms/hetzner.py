@@ -6,11 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import pulumi
 
 from components.dns import Dns, DnsArgs
-from components.docker.connection import Connection, ConnectionArgs, Engine, EngineArgs, Login
+from components.docker.connection import Connection, ConnectionArgs, Engine, EngineArgs, Jump, Login
 from components.docker.deploy_key import DeployKey, DeployKeyArgs
 from components.docker.door import Door, DoorArgs
 from components.docker.edge import Edge, EdgeArgs
@@ -35,14 +36,14 @@ from planning.hosts.placement import place
 from planning.hosts.plan import FleetPlan, HostPlan, plan_hosts, published
 from planning.hosts.refusals import notes, refusals
 from planning.hosts.room import data, room, staying
-from planning.hosts.security import BALANCER, Addresses, admitted, lets_burst_in, security, who
+from planning.hosts.security import BALANCER, Addresses, admitted, lets_burst_in, of_admins, security, ssh_ranges, who
 from planning.hosts.site import https, issued_names, managed_tls
 from planning.names import EDGE, on_host
 from planning.plan import ServicePlan
 from planning.registry import NAME as REGISTRY
 from planning.registry import RegistryPlan, is_pulled_here
 from platforms.fleet_routing import HostSide, RoutingArgs, mesh_certificates, route_burst, route_fleet
-from platforms.machines import Machine, later, mesh_rules, rules_of, script
+from platforms.machines import Machine, jump, later, mesh_rules, rules_of, script
 from settings.load import Loaded
 from settings.problems import Problem
 from settings.stack import Stack
@@ -89,7 +90,9 @@ class Fleet(pulumi.ComponentResource):
         self._loaded, self._stack, self._plan, self._security = loaded, loaded.stack, planned, admits
         self._child = pulumi.ResourceOptions(parent=self)
         self._hosts: Hosts = planned.fleet
-        self._key = DeployKey("deploy", DeployKeyArgs(stack=loaded.stack.name), self._child)
+        self._key = DeployKey(
+            "deploy", DeployKeyArgs(stack=loaded.stack.name, number=loaded.stack.access.deploy_key), self._child
+        )
         self.private_key = self._key.private_key
         self._visitors: dict[str, pulumi.Output[str]] = {}
         self._visitors6: dict[str, pulumi.Output[str]] = {}
@@ -139,6 +142,7 @@ class Fleet(pulumi.ComponentResource):
 
             made = hetzner_servers.servers(stack, hosts, self._security, self._key, self._child)
             machines.update(made.machines)
+            self._permanent += made.access
             if hosts.balancer is not None:
                 domains = sorted({route.host for route in self._plan.routes})
                 balancer = hetzner_servers.balancer(stack, hosts, made, domains, self._child)
@@ -160,11 +164,11 @@ class Fleet(pulumi.ComponentResource):
             from platforms import hetzner_droplets
 
             addresses = {name: machine.address for name, machine in permanent.items()}
-            rules = [
-                *rules_of(admitted(self._security, droplets[0], {})),
-                *mesh_rules(self._security, droplets[:1], addresses),
-            ]
-            machines.update(hetzner_droplets.droplets(self._stack, hosts, self._security, rules, self._key, after))
+            admins, others = (rules_of(admitted(part, droplets[0], {})) for part in of_admins(self._security))
+            rules = [*others, *mesh_rules(self._security, droplets[:1], addresses)]
+            machines.update(
+                hetzner_droplets.droplets(self._stack, hosts, self._security, rules, admins, self._key, after)
+            )
         return {host.name: machines[host.name] for host in hosts.burst}
 
     def _let_in(
@@ -212,6 +216,8 @@ class Fleet(pulumi.ComponentResource):
                     identity=self._key.identity,
                     user=host.user,
                     port=host.ssh_port,
+                    jump=jump(self._stack),
+                    previous_identity=self._key.previous_identity,
                 )
             ),
         )
@@ -253,6 +259,7 @@ class Fleet(pulumi.ComponentResource):
             script=script,
             public_key=self._key.public_key,
             machine=machine.id,
+            ranges=", ".join(ssh_ranges(self._security, machine.host)),
             down=machine.host.down,
         )
 
@@ -261,11 +268,12 @@ class Fleet(pulumi.ComponentResource):
     ) -> pulumi.Resource:
         stack, admits, host = self._stack, self._security, machine.host
 
-        def written(known: Mapping[str, str]) -> str:
-            addresses: Addresses = {name: [address] for name, address in known.items()}
-            return script(stack, admits, host, addresses)
+        def written(known: Sequence[Any]) -> str:
+            addresses: Addresses = {name: [address] for name, address in known[0].items()}
+            return script(stack, admits, host, addresses, known[1], known[2])
 
-        return PreparedHost(host.name, self._reached(machine, addresses.apply(written)), child).resource
+        whole = pulumi.Output.all(addresses, self._key.public_key, self._key.previous_public_key)
+        return PreparedHost(host.name, self._reached(machine, whole.apply(written)), child).resource
 
     def _make_room(
         self, plan: FleetPlan, machine: Machine, prepared: pulumi.Resource | None, child: pulumi.ResourceOptions
@@ -603,6 +611,7 @@ def outputs(planned: FleetPlan, admits: FleetSecurity, made: Fleet) -> Mapping[s
                 "user": machine.connection.user,
                 "port": machine.connection.port,
                 "host_key": machine.connection.host_key,
+                **_jump(machine.connection.jump),
                 "down": machine.host.down,
                 "slots": tables.slots(planned, name),
             }
@@ -613,3 +622,9 @@ def outputs(planned: FleetPlan, admits: FleetSecurity, made: Fleet) -> Mapping[s
     if made.records:
         found["records"] = list(made.records)
     return found
+
+
+def _jump(jump: Jump | None) -> Mapping[str, str]:
+    if jump is None:
+        return {}
+    return {"jump": jump.destination, **({"jump_host_key": jump.host_key} if jump.host_key is not None else {})}

@@ -15,7 +15,7 @@ from components.docker.deploy_key import DeployKey
 from components.rules import Rule
 from planning.hosts.model import Fleet, FleetSecurity
 from planning.names import Naming
-from platforms.machines import Machine, cloud_config
+from platforms.machines import Machine, cloud_config, jump
 from settings.stack import Stack
 
 IMAGE = "debian-12-x64"
@@ -26,6 +26,7 @@ def droplets(
     fleet: Fleet,
     security: FleetSecurity,
     rules: Sequence[Rule],
+    admins: Sequence[Rule],
     key: DeployKey,
     child: pulumi.ResourceOptions,
 ) -> Mapping[str, Machine]:
@@ -34,7 +35,7 @@ def droplets(
     naming = Naming(project=stack.project, stack=stack.name)
     network = Network("burst", NetworkArgs(region=region, description=f"burst of {naming.key}"), child)
     access = Access("burst", AccessArgs(public_key=key.public_key), child)
-    firewall = Firewall("burst", FirewallArgs(rules=rules, tag=naming.tag("burst")), child)
+    firewall = Firewall("burst", FirewallArgs(rules=rules, admins=admins, tag=naming.tag("burst")), child)
     machines: dict[str, Machine] = {}
     for name, host in rented.items():
         droplet = Droplet(
@@ -57,7 +58,13 @@ def droplets(
             host=host,
             address=droplet.address,
             connection=Connection(
-                ConnectionArgs(address=droplet.address, host_key=droplet.host_key, identity=key.identity)
+                ConnectionArgs(
+                    address=droplet.address,
+                    host_key=droplet.host_key,
+                    identity=key.identity,
+                    jump=jump(stack),
+                    previous_identity=key.previous_identity,
+                )
             ),
             id=droplet.droplet_id,
             resource=droplet.droplet,

@@ -21,10 +21,10 @@ from components.rules import Rule
 from planning.hosts.edge import HEALTH_PATH
 from planning.hosts.model import Fleet, FleetSecurity
 from planning.hosts.refusals import PRIVATE_RANGE
-from planning.hosts.security import HEALTH_PORT, admitted
+from planning.hosts.security import HEALTH_PORT, admitted, of_admins
 from planning.hosts.site import edge_tls, managed_tls
 from planning.names import Naming
-from platforms.machines import Machine, cloud_config, rules_of
+from platforms.machines import Machine, cloud_config, jump, rules_of
 from settings.capacity import HostCapacity
 from settings.stack import Stack
 from settings.units import GIB
@@ -36,6 +36,8 @@ IMAGE = "debian-12"
 class Servers:
     machines: Mapping[str, Machine]
     network: Network
+    access: Sequence[pulumi.Resource]
+    """What lets admins in."""
 
 
 def labels(stack: Stack) -> Mapping[str, str]:
@@ -56,20 +58,18 @@ def servers(
         child,
     )
     groups = PlacementGroups("spread", PlacementGroupsArgs(hosts=locations, labels=tags), child)
-    access = Access("deploy", AccessArgs(public_key=key.public_key, labels=tags), child)
+    deploy = Access("deploy", AccessArgs(public_key=key.public_key, labels=tags), child)
     generations = Generations(
         "generations", GenerationsArgs(hosts={name: host.generation for name, host in made.items()}), child
     )
     machines: dict[str, Machine] = {}
+    admins, others = of_admins(security)
+    # Old and new ranges hold both until the end of the `up`: a host that refuses the new ones can still be reached.
+    rules = rules_of(admitted(admins, next(iter(made)), {}))
+    args = FirewallArgs(rules=rules, labels=tags, applies_to=tags, overlaps=True)
+    access = [Firewall("access", args, child).resource] if rules else []
     for name, host in made.items():
-        firewall = Firewall(
-            name,
-            FirewallArgs(
-                rules=rules_of(admitted(security, name, {})),
-                labels=tags,
-            ),
-            child,
-        )
+        firewall = Firewall(name, FirewallArgs(rules=rules_of(admitted(others, name, {})), labels=tags), child)
         server = Host(
             name,
             HostArgs(
@@ -79,13 +79,14 @@ def servers(
                 image=image or IMAGE,
                 generation=host.generation,
                 cloud_config=cloud_config(stack, security, host),
-                ssh_key_ids=[access.id],
+                ssh_key_ids=[deploy.id],
                 firewall_ids=[firewall.id],
                 subnet_id=network.subnet_id,
                 placement_group_id=groups.ids[name],
                 labels=tags,
                 rebuild=RebuildArgs(
                     identity=key.identity,
+                    jump=jump(stack),
                     stack=naming.key,
                     down=host.down,
                     generations=generations,
@@ -97,12 +98,18 @@ def servers(
             host=host,
             address=server.address,
             connection=Connection(
-                ConnectionArgs(address=server.address, host_key=server.host_key, identity=key.identity)
+                ConnectionArgs(
+                    address=server.address,
+                    host_key=server.host_key,
+                    identity=key.identity,
+                    jump=jump(stack),
+                    previous_identity=key.previous_identity,
+                )
             ),
             id=server.server_id,
             resource=server.server,
         )
-    return Servers(machines=machines, network=network)
+    return Servers(machines=machines, network=network, access=access)
 
 
 def mesh_firewall(stack: Stack, rules: Sequence[Rule], child: pulumi.ResourceOptions) -> Sequence[pulumi.Resource]:

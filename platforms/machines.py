@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.docker.connection import Connection
+from components.docker.connection import Connection, Jump
 from components.rules import Rule
+from planning.hosts.entry import admission, authorized_keys
 from planning.hosts.hostfiles import host_files
 from planning.hosts.model import FleetSecurity, Host
 from planning.hosts.packetfilter import host_filter
 from planning.hosts.prepare import cloud_init, prepare_script
-from planning.hosts.security import Addresses, Admitted
+from planning.hosts.security import Addresses, Admitted, ssh_ranges
+from planning.names import Naming
 from settings.stack import Stack
 
 
@@ -102,13 +104,29 @@ def mesh_rules(
     ]
 
 
-def script(stack: Stack, security: FleetSecurity, host: Host, addresses: Addresses) -> str:
-    """What prepares a host, with the addresses that are known."""
+def jump(stack: Stack) -> Jump | None:
+    access = stack.access
+    return Jump(access.jump, access.jump_host_key) if access.jump is not None else None
+
+
+def script(
+    stack: Stack, security: FleetSecurity, host: Host, addresses: Addresses, key: str, previous: str | None = None
+) -> str:
+    """What prepares a host, with the addresses that are known. ``key`` is the stack's own, public; ``previous`` the
+    one that it replaces."""
     rules = host_filter(security, host.name, addresses)
-    return prepare_script(host_files(rules, subnets=stack.subnets, memory=host.total))
+    entry = admission(host.name, ssh_ranges(security, host)) + _keys(stack, [key], [previous] if previous else [])
+    return prepare_script(host_files(rules, subnets=stack.subnets, memory=host.total), entry=entry)
+
+
+def _keys(stack: Stack, own: Sequence[str], revoked: Sequence[str]) -> str:
+    owner = Naming(project=stack.project, stack=stack.name).key
+    lines = [*(f"{key} quayside:{owner}" for key in own), *stack.access.keys]
+    return authorized_keys(owner, lines, revoked)
 
 
 def cloud_config(stack: Stack, security: FleetSecurity, host: Host) -> str:
     """What a made machine begins with: closed to all but admins and visitors, until it is prepared with addresses."""
     files = host_files(host_filter(security, host.name, {}), subnets=stack.subnets, memory=host.total)
-    return cloud_init(files, keys=stack.access.keys)
+    # The stack's own key comes by the cloud.
+    return cloud_init(files, entry=_keys(stack, [], []))

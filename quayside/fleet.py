@@ -37,6 +37,9 @@ class Host:
     host_key: str
     down: bool
     """Declared so: nobody calls it."""
+    jump: str | None = None
+    """`user@host` that it is reached through."""
+    jump_host_key: str | None = None
     slots: Sequence[str]
     """What the plan has running there."""
 
@@ -58,7 +61,8 @@ class Fleet:
         connection: Any = importlib.import_module("components.docker.connection")
         ours = {"ConnectTimeout": PATIENCE, "ControlMaster": "no", "ControlPath": "none", "LogLevel": "ERROR"}
         words = [word for key, value in ours.items() for word in ("-o", f"{key}={value}")]
-        return [*words, *connection.ssh_options(host.host_key, str(self.identity))]
+        jump = connection.Jump(host.jump, host.jump_host_key) if host.jump is not None else None
+        return [*words, *connection.ssh_options(host.host_key, str(self.identity), jump)]
 
     def check_named(self, host: str, on: str) -> None:
         """Raise CommandError where the host that `--on` names is none of the fleet's."""
@@ -99,6 +103,8 @@ def deployed(where: Project) -> Fleet:
             host_key=str(host["host_key"]),
             down=bool(host["down"]),
             slots=[str(slot) for slot in host["slots"]],
+            jump=host.get("jump"),
+            jump_host_key=host.get("jump_host_key"),
         )
         for name, host in known.items()
     }

@@ -17,6 +17,7 @@ from settings.types import (
     HostImage,
     Identifier,
     Ipv4Address,
+    JumpHost,
     MachineImage,
     Memory,
     Name,
@@ -188,4 +189,10 @@ class Access(Settings):
     ssh: Annotated[tuple[Cidr, ...], Distinct] = ()
     """Address ranges that SSH is open to."""
     keys: Annotated[tuple[SshKey, ...], Distinct] = ()
-    """Public keys that are let in."""
+    """Public keys that are let in, on every host. One that is taken out enters none after the next `up`."""
+    deploy_key: Count = 0
+    """Number of the stack's own key. One higher is a new key, which the next `up` puts in the place of the old one."""
+    jump: JumpHost | None = None
+    """A host that all others are reached through: `user@bastion.example.com`. ``ssh`` has to have its address."""
+    jump_host_key: SshKey | None = None
+    """Its host key; unset: it has to be in your known hosts."""

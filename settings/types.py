@@ -392,6 +392,12 @@ def _ssh_key(value: str) -> str:
 
 
 SshKey = Annotated[str, _ssh, AfterValidator(_ssh_key), _ssh_schema]
+_jump, _jump_schema = _matching(
+    r"[a-z_][a-z0-9_-]{0,31}@([A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9a-f:]{2,39}\])(:[1-9][0-9]{0,4})?",
+    "a user and a host such as ci@bastion.example.com, with :PORT where it is not 22",
+    300,
+)
+JumpHost = Annotated[str, _jump, _jump_schema]
 _CRON = r"[0-9*/,LW#?A-Za-z-]+( [0-9*/,LW#?A-Za-z-]+){4,5}"
 _CRON_FIELDS = (("minutes", 0, 59), ("hours", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 7))
 _CRON_NAMES = frozenset(re.findall("...", "SUNMONTUEWEDTHUFRISATJANFEBMARAPRMAYJUNJULAUGSEPOCTNOVDEC"))

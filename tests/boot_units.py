@@ -125,7 +125,7 @@ def written(units: Mapping[str, str], tree: Path) -> Path:
     for name, text in {**_TARGETS, **units}.items():
         start = "\n[Service]\nType=oneshot\nExecStart=/bin/true\n" if name.endswith(".service") else ""
         listen = "\n[Socket]\nListenStream=/run/x\n" if name.endswith(".socket") else ""
-        install, unit = "", []
+        install, unit = "", list[str]()
         for line in text.split(";"):
             if line.strip().startswith("WantedBy="):
                 install += f"\n[Install]\n{line.strip()}\n"

@@ -19,6 +19,9 @@ _OUTBOUND = ("tcp", "udp", "icmp")
 class FirewallArgs:
     rules: Sequence[Rule] | pulumi.Output[Sequence[Rule]]
     """Known later where the plan makes them of addresses."""
+    admins: Sequence[Rule] = ()
+    """Rules of a firewall beside it. Changed ones are those of another firewall, and this one goes at the end of the
+    `up`: who is not in the new ones is not locked out in the middle of it."""
     tag: str
     """Of all droplets that it protects: letters, digits, `:`, `-` and `_`."""
 
@@ -44,19 +47,33 @@ class Firewall(pulumi.ComponentResource):
             name,
             tags=[tag.name],
             inbound_rules=args.rules.apply(_inbound) if isinstance(args.rules, pulumi.Output) else _inbound(args.rules),
-            outbound_rules=[
-                digitalocean.FirewallOutboundRuleArgs(
-                    protocol=protocol,
-                    port_range=None if protocol == "icmp" else "1-65535",
-                    destination_addresses=list(EVERYWHERE),
-                )
-                for protocol in _OUTBOUND
-            ],
+            outbound_rules=_outbound(),
             opts=child,
         )
+        if args.admins:
+            digitalocean.Firewall(
+                f"{name}-access",
+                tags=[tag.name],
+                inbound_rules=_inbound(args.admins),
+                outbound_rules=_outbound(),
+                opts=pulumi.ResourceOptions(
+                    parent=self, replace_on_changes=["inboundRules"], delete_before_replace=False
+                ),
+            )
         self.tag = tag.name
         self.resource = firewall
         self.register_outputs({"tag": self.tag})
+
+
+def _outbound() -> list[digitalocean.FirewallOutboundRuleArgs]:
+    return [
+        digitalocean.FirewallOutboundRuleArgs(
+            protocol=protocol,
+            port_range=None if protocol == "icmp" else "1-65535",
+            destination_addresses=list(EVERYWHERE),
+        )
+        for protocol in _OUTBOUND
+    ]
 
 
 def _inbound(rules: Sequence[Rule]) -> list[digitalocean.FirewallInboundRuleArgs]:

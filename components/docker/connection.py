@@ -21,7 +21,18 @@ where TCP would wait for hours. A machine's shared connection is gone as soon, t
 _PERSIST = "60s"
 
 _HOST_KEY = re.compile(r"(?:ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,3}")
+_JUMP = re.compile(r"(?P<user>[a-z_][a-z0-9_-]{0,31})@(?P<host>[A-Za-z0-9.-]+|\[[0-9a-f:]+\])(:(?P<port>[0-9]{1,5}))?")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """A host that others are reached through, by the identities of whoever runs this: the stack's key is not for it."""
+
+    destination: str
+    """`user@host`, or `user@host:port`."""
+    host_key: str | None = None
+    """None: the one in the known hosts of whoever runs this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +45,9 @@ class ConnectionArgs:
     """Path of the private key: `DeployKey.identity`."""
     user: str = "root"
     port: int = 22
+    jump: Jump | None = None
+    previous_identity: pulumi.Input[str] | None = None
+    """`DeployKey.previous_identity`: by it the host lets the new key in."""
 
 
 class Connection:
@@ -51,6 +65,8 @@ class Connection:
     """The same for a shell, quoted, with the port."""
     own_options: pulumi.Output[str]
     """Those with which a person's own keys connect: for the first time that an existing server is reached."""
+    previous_options: pulumi.Output[str]
+    """Those with the key that the stack's key replaces; empty where it replaces none."""
     destination: pulumi.Output[str]
     """`user@address`, as the argument of ssh behind `options`."""
     host_key: pulumi.Output[str]
@@ -62,16 +78,21 @@ class Connection:
             raise ValueError(f"port should be 1–65535, got {args.port}")
         if isinstance(args.host_key, str):
             _checked(args.host_key)
-        self.user, self.port = args.user, args.port
+        self.user, self.port, self.jump = args.user, args.port, args.jump
         self.host_key = pulumi.Output.from_input(args.host_key)
         address = pulumi.Output.from_input(args.address)
         known: pulumi.Output[list[str]] = pulumi.Output.all(args.host_key, args.identity)  # pyright: ignore[reportAssignmentType]
         key = pulumi.Output.from_input(args.host_key)
         self.url = address.apply(lambda known: f"ssh://{args.user}@{_bracketed(known)}:{args.port}")
         self.destination = address.apply(lambda known: f"{args.user}@{known}")
-        self.ssh_opts = known.apply(lambda known: ssh_options(known[0], known[1]))
-        self.options = self.ssh_opts.apply(lambda tokens: shlex.join([*tokens, "-p", str(args.port)]))
-        self.own_options = key.apply(lambda key: shlex.join([*own_options(key), "-p", str(args.port)]))
+        port = ["-p", str(args.port)]
+        self.ssh_opts = known.apply(lambda known: ssh_options(known[0], known[1], args.jump))
+        self.options = self.ssh_opts.apply(lambda tokens: shlex.join([*tokens, *port]))
+        self.own_options = key.apply(lambda key: shlex.join([*own_options(key, args.jump), *port]))
+        previous: pulumi.Output[list[str]] = pulumi.Output.all(args.host_key, args.previous_identity or "")  # pyright: ignore[reportAssignmentType]
+        self.previous_options = previous.apply(
+            lambda known: shlex.join([*ssh_options(known[0], known[1], args.jump), *port]) if known[1] else ""
+        )
 
     @property
     def command(self) -> pulumi.Output[str]:
@@ -85,10 +106,11 @@ class Connection:
         return self.command.apply(lambda known: f"{known} docker")
 
 
-def ssh_options(host_key: str, identity: str) -> list[str]:
+def ssh_options(host_key: str, identity: str, jump: Jump | None = None) -> list[str]:
     """Arguments of ssh: this host key and no other, this identity and no other, one shared connection."""
     return [
         *_pinned(host_key),
+        *_through(jump),
         *_option("IdentityFile", identity),
         *_option("IdentitiesOnly", "yes"),
         # 20 containers made at once are 31 ssh, and servers refuse new connections from 10 on: they share one.
@@ -98,30 +120,56 @@ def ssh_options(host_key: str, identity: str) -> list[str]:
     ]
 
 
-def own_options(host_key: str) -> list[str]:
+def own_options(host_key: str, jump: Jump | None = None) -> list[str]:
     """Arguments of ssh for the identities of the person who runs this; never shared with the deploy key's."""
-    return [*_pinned(host_key), *_option("ControlMaster", "no"), *_option("ControlPath", "none")]
+    return [*_pinned(host_key), *_through(jump), *_option("ControlMaster", "no"), *_option("ControlPath", "none")]
+
+
+def _through(jump: Jump | None) -> list[str]:
+    """A command and not `ProxyJump`, whose connection would take none of the options here: neither key nor limits."""
+    if jump is None:
+        return []
+    match = _JUMP.fullmatch(jump.destination)
+    if match is None:
+        raise ValueError(f"jump should be user@host or user@host:port, got {jump.destination!r}")
+    user, host, port = match["user"], match["host"].strip("[]"), match["port"] or "22"
+    known = _PINNED_ALONE if jump.host_key is None else _pin(jump.host_key)
+    # What ssh replaces in the command, it would replace here, too: for the jump host itself it is doubled.
+    options = [word.replace("%", "%%") for word in [*known, *_CAREFUL]]
+    words = ["ssh", *options, "-W", "[%h]:%p", "-p", port, "-l", user, "--", host]
+    return [*_option("ProxyCommand", shlex.join(words))]
 
 
 def _pinned(host_key: str) -> list[str]:
+    return [*_pin(host_key), *_CAREFUL]
+
+
+def _pin(host_key: str) -> list[str]:
     return [
         *_option("KnownHostsCommand", f"/bin/echo %H {_checked(host_key)}"),
         *_option("UserKnownHostsFile", "/dev/null"),
         *_option("GlobalKnownHostsFile", "/dev/null"),
-        *_option("StrictHostKeyChecking", "yes"),
-        # Neither DNS nor the server itself can bring in another key.
-        *_option("VerifyHostKeyDNS", "no"),
-        *_option("UpdateHostKeys", "no"),
-        *_option("BatchMode", "yes"),
-        *_option("ForwardAgent", "no"),
-        *_option("ConnectTimeout", str(CONNECT_TIMEOUT)),
-        *_option("ServerAliveInterval", str(_ALIVE[0])),
-        *_option("ServerAliveCountMax", str(_ALIVE[1])),
+        *_PINNED_ALONE,
     ]
 
 
 def _option(name: str, value: str) -> tuple[str, str]:
     return "-o", f"{name}={value}"
+
+
+_PINNED_ALONE = [
+    *_option("StrictHostKeyChecking", "yes"),
+    # Neither DNS nor the server itself can bring in another key.
+    *_option("VerifyHostKeyDNS", "no"),
+    *_option("UpdateHostKeys", "no"),
+]
+_CAREFUL = [
+    *_option("BatchMode", "yes"),
+    *_option("ForwardAgent", "no"),
+    *_option("ConnectTimeout", str(CONNECT_TIMEOUT)),
+    *_option("ServerAliveInterval", str(_ALIVE[0])),
+    *_option("ServerAliveCountMax", str(_ALIVE[1])),
+]
 
 
 def _checked(host_key: str) -> str:

@@ -30,6 +30,8 @@ _HOST_KEY_ROOM = 1024
 class DeployKeyArgs:
     stack: str
     """Part of the file's name: the stacks of one checkout have a key each."""
+    number: int = 0
+    """One higher is another key. The one before stays in the state, and lets the new one in."""
 
 
 class DeployKey(pulumi.ComponentResource):
@@ -50,16 +52,30 @@ class DeployKey(pulumi.ComponentResource):
     """In OpenSSH's format, for machines that run no `up`. A secret."""
     identity: pulumi.Output[str]
     """Path of the file, known only once it is there: whatever connects takes it from here."""
+    previous_public_key: pulumi.Output[str] | None = None
+    """Of the key that this one replaces. None: it is the first."""
+    previous_identity: pulumi.Output[str] | None = None
 
     def __init__(self, name: str, args: DeployKeyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("quayside:docker:DeployKey", name, None, opts)
-        key = tls.PrivateKey(name, algorithm="ED25519", opts=pulumi.ResourceOptions(parent=self))
+        key = self._key(name, args.number)
         file = Path(FOLDER) / f"{args.stack}.key"
+        if args.number > 0:
+            before = self._key(name, args.number - 1)
+            beside = Path(FOLDER) / f"{args.stack}.previous.key"
+            self.previous_public_key = before.public_key_openssh.apply(plain_key)
+            self.previous_identity = pulumi.Output.unsecret(
+                before.private_key_openssh.apply(lambda known: _laid_down(beside, known))
+            )
         self.public_key = key.public_key_openssh.apply(plain_key)
         self.private_key = pulumi.Output.secret(key.private_key_openssh)
         # A path is no secret, though what made it was.
         self.identity = pulumi.Output.unsecret(key.private_key_openssh.apply(lambda known: _laid_down(file, known)))
         self.register_outputs({"public_key": self.public_key, "identity": self.identity})
+
+    def _key(self, name: str, number: int) -> tls.PrivateKey:
+        child = pulumi.ResourceOptions(parent=self)
+        return tls.PrivateKey(f"{name}-{number}" if number else name, algorithm="ED25519", opts=child)
 
 
 def _laid_down(file: Path, private_key: str) -> str:

@@ -5,10 +5,17 @@
 # QUAYSIDE_DESTINATION  user@address; QUAYSIDE_PORT
 # QUAYSIDE_SHELL        what runs the script there
 # QUAYSIDE_PUBLIC_KEY   the stack's key, as authorized_keys has it
+# QUAYSIDE_PREVIOUS_OPTIONS  arguments of ssh with the key that the stack's key replaces, or empty
 # QUAYSIDE_WAIT         seconds that a host may take to let us in
 # QUAYSIDE_BOOTS        1: cloud-init is at work there at first
+# QUAYSIDE_MACHINE      id of a machine that the program made; QUAYSIDE_REACH: seconds that one which was there may take
+# QUAYSIDE_JUMP         user@host that it is reached through, or empty
+# QUAYSIDE_RANGES       what SSH is to be open to
+#
+# It prints what the next run needs: the machine, and what SSH is open to there.
 set -u
 script=$(cat)
+before=${PULUMI_COMMAND_STDOUT-}
 
 fail() {
     printf '%s\n' "$@" >&2
@@ -17,6 +24,17 @@ fail() {
 
 with_stack_key() { eval "ssh $QUAYSIDE_OPTIONS \"\$@\""; }
 with_own_key() { eval "ssh $QUAYSIDE_OWN_OPTIONS \"\$@\""; }
+with_previous_key() { eval "ssh -o ControlMaster=no -o ControlPath=none $QUAYSIDE_PREVIOUS_OPTIONS \"\$@\""; }
+
+# By $1, with another key, the stack's key is let in from now on.
+let_in() {
+    printf '%s\n' "$QUAYSIDE_PUBLIC_KEY" | "$1" "$QUAYSIDE_DESTINATION" '
+        umask 077 && mkdir -p ~/.ssh && touch ~/.ssh/authorized_keys && read -r key || exit 1
+        grep -qxF "$key" ~/.ssh/authorized_keys && exit
+        [ -z "$(tail -c 1 ~/.ssh/authorized_keys)" ] || echo >>~/.ssh/authorized_keys
+        printf "%s\n" "$key" >>~/.ssh/authorized_keys' 2>/dev/null &&
+        with_stack_key "$QUAYSIDE_DESTINATION" true </dev/null
+}
 
 other_key() {
     fail "$QUAYSIDE_HOST ($QUAYSIDE_DESTINATION) shows another host key than the one that is known, so nothing was done:" \
@@ -27,7 +45,14 @@ other_key() {
 # Another machine may have had this address a moment ago.
 with_stack_key -O exit "$QUAYSIDE_DESTINATION" >/dev/null 2>&1
 
-deadline=$(($(date +%s) + QUAYSIDE_WAIT))
+wait=$QUAYSIDE_WAIT
+# One that was there at the last run does not boot.
+case "
+$before
+" in *"
+machine ${QUAYSIDE_MACHINE:-none}
+"*) wait=${QUAYSIDE_REACH:-$wait} QUAYSIDE_BOOTS=0 ;; esac
+deadline=$(($(date +%s) + wait))
 while :; do
     said=$(with_stack_key "$QUAYSIDE_DESTINATION" true 2>&1 </dev/null) && break
     case $said in
@@ -36,22 +61,36 @@ while :; do
         if [ "$QUAYSIDE_BOOTS" != 1 ] || [ "$(date +%s)" -ge "$deadline" ]; then other_key "$said"; fi
         ;;
     *"Permission denied"* | *"Too many authentication failures"*)
+        # The key that it replaces; or, the first time here, a person's own: overlapping, so that nobody is locked out.
+        if [ -n "${QUAYSIDE_PREVIOUS_OPTIONS-}" ] && let_in with_previous_key; then break; fi
         if [ -n "$QUAYSIDE_OWN_OPTIONS" ]; then
-            # The first time here: a person's own key lets us in, and lets the stack's key in from now on.
-            printf '%s\n' "$QUAYSIDE_PUBLIC_KEY" | with_own_key "$QUAYSIDE_DESTINATION" '
-                umask 077 && mkdir -p ~/.ssh && touch ~/.ssh/authorized_keys && read -r key || exit 1
-                grep -qxF "$key" ~/.ssh/authorized_keys && exit
-                [ -z "$(tail -c 1 ~/.ssh/authorized_keys)" ] || echo >>~/.ssh/authorized_keys
-                printf "%s\n" "$key" >>~/.ssh/authorized_keys' &&
-                with_stack_key "$QUAYSIDE_DESTINATION" true </dev/null && break
-            fail "$QUAYSIDE_HOST ($QUAYSIDE_DESTINATION) lets in neither this stack's key nor yours" \
-                "    add to ~/.ssh/authorized_keys there: $QUAYSIDE_PUBLIC_KEY"
+            let_in with_own_key && break
+            # One that boots has its host key a moment before it has ours.
+            if [ "$QUAYSIDE_BOOTS" != 1 ] || [ "$(date +%s)" -ge "$deadline" ]; then
+                fail "$QUAYSIDE_HOST ($QUAYSIDE_DESTINATION) lets in neither this stack's key nor yours" \
+                    "    add to ~/.ssh/authorized_keys there: $QUAYSIDE_PUBLIC_KEY"
+            fi
+        fi
+        ;;
+    *)
+        if [ -n "${QUAYSIDE_JUMP-}" ]; then
+            # What the jump host says is not heard on a connection that is to be shared.
+            said=$(eval "ssh -o ControlMaster=no -o ControlPath=none -o ControlPersist=no $QUAYSIDE_OPTIONS" \
+                "\"\$QUAYSIDE_DESTINATION\"" true 2>&1 </dev/null) && continue
+            case $said in *"Permission denied"* | *"Too many authentication"* | *"Host key verification failed"*)
+                fail "the jump host $QUAYSIDE_JUMP does not let us through to $QUAYSIDE_HOST ($QUAYSIDE_DESTINATION):" "$said" \
+                    "    it has to know your own key or your CI's, in an agent or in ~/.ssh; the stack's key is for the hosts" \
+                    "    its host key is quayside:access.jump_host_key, or else in your known hosts"
+                ;;
+            esac
         fi
         ;;
     esac
-    [ "$(date +%s)" -lt "$deadline" ] ||
-        fail "$QUAYSIDE_HOST ($QUAYSIDE_DESTINATION) does not let us in after $QUAYSIDE_WAIT s:" "$said" \
-            "    if it is dead, say so and go on without it: capacity.down: [$QUAYSIDE_HOST]"
+    if [ "$(date +%s)" -ge "$deadline" ]; then
+        ranges=$(printf '%s\n' "$before" | sed -n 's/^ssh is open to //p')
+        fail "$QUAYSIDE_HOST ($QUAYSIDE_DESTINATION) does not let us in after $wait s:" "$said" \
+            "$(advise "$QUAYSIDE_HOST" "$QUAYSIDE_DESTINATION" "${ranges:-${QUAYSIDE_RANGES-}}")"
+    fi
     sleep 2
 done
 
@@ -63,3 +102,5 @@ fi
 printf '%s\n' "$script" | with_stack_key "$QUAYSIDE_DESTINATION" "$QUAYSIDE_SHELL" >&2 ||
     fail "$QUAYSIDE_HOST ($QUAYSIDE_DESTINATION) could not be prepared: see above"
 echo ready
+[ -z "${QUAYSIDE_MACHINE-}" ] || echo "machine $QUAYSIDE_MACHINE"
+[ -z "${QUAYSIDE_RANGES-}" ] || echo "ssh is open to $QUAYSIDE_RANGES"

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import pulumi
 import pulumi_command as command
 
+from components.docker import scripts
 from components.docker.connection import Connection
 
 BOOT = 600
 """Seconds that a machine which is made may take until it lets us in: creation, boot, cloud-init's first stage."""
 REACH = 30
 """Seconds that one which is there already may take: a restart of its SSH server lies within."""
-
-_SCRIPT = (Path(__file__).parent / "prepare_host.sh").read_text()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +29,8 @@ class PreparedHostArgs:
     machine: pulumi.Input[str] | None = None
     """Id of a machine that the program made: a rebuilt one is prepared anew. None: an existing server, which lets in
     the stack's key, or that of the person who runs this the first time."""
+    ranges: str = ""
+    """What SSH is open to, for messages and for the next run's."""
     down: bool = False
     """Known to be dead: it is not called, and prepared anew once it is back."""
 
@@ -69,18 +69,23 @@ class PreparedHost(pulumi.ComponentResource):
 
 def environment(args: PreparedHostArgs) -> Mapping[str, pulumi.Input[str]]:
     """How `prepare_host.sh` reaches the host, once it is up."""
-    made = args.machine is not None
     return {
-        "QUAYSIDE_PREPARE": _SCRIPT,
+        "QUAYSIDE_PREPARE": scripts.PREPARE_HOST,
         "QUAYSIDE_HOST": args.host,
         "QUAYSIDE_OPTIONS": args.connection.options,
-        # Nobody's own key is on a machine that was just made, and ssh would offer them all for ten minutes.
-        "QUAYSIDE_OWN_OPTIONS": "" if made else args.connection.own_options,
+        "QUAYSIDE_OWN_OPTIONS": args.connection.own_options,
+        "QUAYSIDE_PREVIOUS_OPTIONS": args.connection.previous_options,
         "QUAYSIDE_DESTINATION": args.connection.destination,
         "QUAYSIDE_PORT": str(args.connection.port),
-        "QUAYSIDE_SHELL": "sh -s" if args.connection.user == "root" else "sudo -n sh -s",
+        # sudo leaves out where the connection comes from, which the script has to know.
+        "QUAYSIDE_SHELL": "sh -s"
+        if args.connection.user == "root"
+        else 'sudo -n env "SSH_CONNECTION=$SSH_CONNECTION" sh -s',
         "QUAYSIDE_PUBLIC_KEY": args.public_key,
         "QUAYSIDE_WAIT": str(REACH),
+        "QUAYSIDE_REACH": str(REACH),
         "QUAYSIDE_BOOTS": "0",
         "QUAYSIDE_MACHINE": args.machine or "",
+        "QUAYSIDE_RANGES": args.ranges,
+        "QUAYSIDE_JUMP": args.connection.jump.destination if args.connection.jump is not None else "",
     }

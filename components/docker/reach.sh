@@ -17,7 +17,7 @@ trap : INT TERM HUP
 fail() {
     echo "cannot $1 $QUAYSIDE_HOST ($QUAYSIDE_DESTINATION):" >&2
     tail -n 5 "$folder/log" | sed 's/^/  /' >&2
-    echo "    if it is dead, declare it down and run again: quayside:capacity: {down: [$QUAYSIDE_HOST]}" >&2
+    advise "$QUAYSIDE_HOST" "$QUAYSIDE_DESTINATION" "" >&2
     exit 1
 }
 

@@ -45,7 +45,7 @@ said=$(
 code=$?
 if [ "$code" = 255 ]; then
     printf '%s\n' "cannot connect to $QUAYSIDE_HOST ($QUAYSIDE_DESTINATION), so nothing was done there:" "$said" \
-        "    if it is dead, declare it down and run again: quayside:capacity: {down: [$QUAYSIDE_HOST]}" >&2
+        "$(advise "$QUAYSIDE_HOST" "$QUAYSIDE_DESTINATION" "")" >&2
     exit 1
 fi
 if [ "$code" != 0 ]; then

@@ -12,10 +12,11 @@ def script(*names: str) -> str:
     return "".join((_FOLDER / f"{name}.sh").read_text() for name in names)
 
 
-REACH = script("reach")
+REACH = script("advice", "reach")
+PREPARE_HOST = script("advice", "prepare_host")
 RELEASE = script("release")
 LEAVE = script("leave")
-ROOM = script("room")
+ROOM = script("advice", "room")
 ROOM_THERE = script("room_there")
 REGISTRY = script("registry")
 EDGE_READY = script("edge_ready")

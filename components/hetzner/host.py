@@ -104,6 +104,7 @@ class Host(pulumi.ComponentResource):
                     address=ipv4.ip_address,
                     host_key=key.public_key_openssh.apply(plain_key),
                     identity=args.rebuild.identity,
+                    jump=args.rebuild.jump,
                 )
             )
             after = [drained(name, args.generation, args.rebuild, connection, self)]

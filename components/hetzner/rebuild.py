@@ -9,7 +9,7 @@ from pathlib import Path
 import pulumi
 import pulumi_command as command
 
-from components.docker.connection import Connection
+from components.docker.connection import Connection, Jump
 
 _FOLDER = Path(__file__).parent
 
@@ -41,6 +41,7 @@ class RebuildArgs:
 
     identity: pulumi.Input[str]
     """`DeployKey.identity`."""
+    jump: Jump | None = None
     stack: str
     """`Naming.key`, the label of the stack's containers."""
     down: bool

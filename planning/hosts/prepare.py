@@ -7,7 +7,7 @@ systemd does not run (an image being built, a host in a test), it leaves service
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import yaml
 
@@ -34,9 +34,12 @@ _END = "QUAYSIDE-END"
 PACKAGES = ("docker.io", "iptables", "chrony", "unattended-upgrades")
 
 
-def prepare_script(files: Mapping[str, HostFile], packages: Sequence[str] = PACKAGES) -> str:
-    """The script. Run as root; ``QUAYSIDE_ROOT`` puts the files below another folder, for tests and image builders."""
-    return _SCRIPT.replace("@install@", install(packages)).replace("@puts@", puts(files))
+def prepare_script(files: Mapping[str, HostFile], packages: Sequence[str] = PACKAGES, *, entry: str = "") -> str:
+    """The script. Run as root; ``QUAYSIDE_ROOT`` puts the files below another folder, for tests and image builders.
+
+    ``entry`` comes before all else: `entry.admission` and `entry.authorized_keys`.
+    """
+    return _SCRIPT.replace("@install@", install(packages)).replace("@puts@", puts(files)).replace("@entry@", entry)
 
 
 def puts(files: Mapping[str, HostFile]) -> str:
@@ -58,17 +61,17 @@ def _put(path: str, mode: str, content: str) -> str:
 def cloud_init(
     files: Mapping[str, HostFile],
     *,
-    keys: Iterable[str],
+    entry: str = "",
     host_key: tuple[str, str] | None = None,
 ) -> str:
-    """User data of a new host. ``keys`` may log in as root; ``host_key`` is its private and public ed25519 key."""
+    """User data of a new host. ``entry`` is `prepare_script`'s; ``host_key`` is its private and public ed25519 key."""
+    script = _Text(prepare_script(files, entry=entry))
     config: dict[str, object] = {
         "disable_root": False,
         "ssh_pwauth": False,
-        "ssh_authorized_keys": list(keys),
-        "write_files": [
-            {"path": PREPARE, "owner": "root:root", "permissions": "0700", "content": _Text(prepare_script(files))}
-        ],
+        # None but root, whose keys the script keeps: those of the image's own user would stay for ever.
+        "users": ["root"],
+        "write_files": [{"path": PREPARE, "owner": "root:root", "permissions": "0700", "content": script}],
         "runcmd": [[PREPARE]],
     }
     if host_key is not None:
@@ -200,6 +203,7 @@ service() {{
 }}
 
 {FUNCTIONS}
+@entry@
 @puts@
 @install@
 {_RESTARTS}

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from planning.flows import WORLD, Flow, Protocol, flow, merged, rows
-from planning.hosts.model import Fleet, FleetSecurity, Placement
+from planning.hosts.model import Fleet, FleetSecurity, Host, Placement
 from settings.problems import Problem
 from settings.service import Service
 from settings.stack import Stack
@@ -30,6 +30,7 @@ BURST = "burst"
 ENTRIES = "entries"
 HOSTS = "hosts"
 
+_SSH_OF_ADMINS, _PING_OF_ADMINS = "SSH of admins", "ping of admins"
 _WHY_LENGTH = 255
 MOST_RULES = 50
 MOST_EFFECTIVE_RULES = 500
@@ -97,12 +98,12 @@ def _mesh(stack: Stack, fleet: Fleet) -> Iterator[Flow]:
 def _from_admins(stack: Stack, fleet: Fleet) -> Iterator[Flow]:
     for cidr in stack.access.ssh:
         if any(host.ssh_port == 22 for host in fleet.hosts.values()):
-            yield flow(cidr, HOSTS, 22, "SSH of admins")
-            yield flow(cidr, HOSTS, 0, "ping of admins", "icmp")
+            yield flow(cidr, HOSTS, 22, _SSH_OF_ADMINS)
+            yield flow(cidr, HOSTS, 0, _PING_OF_ADMINS, "icmp")
         for host in fleet.hosts.values():
             if host.ssh_port != 22:
-                yield flow(cidr, f"host-{host.name}", host.ssh_port, "SSH of admins")
-                yield flow(cidr, f"host-{host.name}", 0, "ping of admins", "icmp")
+                yield flow(cidr, f"host-{host.name}", host.ssh_port, _SSH_OF_ADMINS)
+                yield flow(cidr, f"host-{host.name}", 0, _PING_OF_ADMINS, "icmp")
 
 
 def _published(stack: Stack, placement: Placement) -> Iterator[Flow]:
@@ -124,6 +125,25 @@ def _uses(stack: Stack) -> Iterator[Flow]:
 def _door(service: Service) -> int | None:
     """The port that a service's callers know."""
     return 80 if service.port is not None and service.protocol == "http" else service.port
+
+
+def ssh_ranges(plan: FleetSecurity, host: Host) -> Sequence[str]:
+    """The ranges that SSH of a host is open to."""
+    return [
+        source
+        for one in admitted(plan, host.name, {})
+        if one.protocol == "tcp" and one.first <= host.ssh_port <= one.last
+        for source in one.sources
+    ]
+
+
+def of_admins(plan: FleetSecurity) -> tuple[FleetSecurity, FleetSecurity]:
+    """What admins may, and all else: a firewall each, so that SSH's old ranges hold as long as an `up`."""
+    whys = {_SSH_OF_ADMINS, _PING_OF_ADMINS}
+    return (
+        replace(plan, flows=[one for one in plan.flows if one.why in whys]),
+        replace(plan, flows=[one for one in plan.flows if one.why not in whys]),
+    )
 
 
 def lets_burst_in(plan: FleetSecurity) -> bool:
@@ -207,6 +227,11 @@ def _check(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
             "is empty, so nobody could reach a host over SSH, nor could this program",
             "name the ranges that you and your CI come from: [198.51.100.0/24]",
         )
+    if stack.access.jump_host_key is not None and stack.access.jump is None:
+        yield Problem("quayside:access/jump_host_key", "is of a jump host, and access.jump names none", "name it there")
+    port = (stack.access.jump or "").rpartition("@")[2].rpartition("]")[2].partition(":")[2]
+    if port and int(port) > 65535:
+        yield Problem("quayside:access/jump", f"should have a port of 1–65535, got {port}")
     edge = {
         stack.edge.http: "HTTP at the edge",
         stack.edge.https: "HTTPS at the edge",

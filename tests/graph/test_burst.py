@@ -170,9 +170,14 @@ def test_a_droplet_that_is_declared_down_is_waited_for_by_nobody(fleet: Any) -> 
 
 def test_droplets_admit_the_fleet_and_admins_alone_and_go_with_all_that_is_on_them(fleet: Any) -> None:
     made = fleet(_burst(2))
-    (wall,) = made.of("digitalocean:index/firewall:Firewall").values()
+    walls = made.of("digitalocean:index/firewall:Firewall")
+    assert set(walls) == {"burst", "burst-access"}
+    assert walls["burst"]["inputs"]["tags"] == walls["burst-access"]["inputs"]["tags"]
+    # Of admins: old ranges hold beside new ones until the end of the `up`.
+    access = walls["burst-access"]
+    assert (access["deleteBeforeReplace"], access["replaceOnChanges"]) == (False, ["inboundRules"])
     opened: dict[tuple[str, str | None], set[str]] = {}
-    for rule in wall["inputs"]["inboundRules"]:
+    for rule in [rule for wall in walls.values() for rule in wall["inputs"]["inboundRules"]]:
         opened.setdefault((rule["protocol"], rule.get("portRange")), set()).update(rule["sourceAddresses"])
     edges = {f"{made.hosts()[host]['address']}/32" for host in HOSTS}
     assert opened == {("tcp", "22"): {OFFICE}, ("tcp", "8443"): edges, ("icmp", None): {OFFICE, *edges}}

@@ -344,16 +344,22 @@ def test_a_changed_script_and_a_rebuilt_machine_are_prepared_anew_in_place(run: 
         assert after["replaceOnChanges"] == ["triggers[*]"]  # the SDK's own, and it has none
 
 
-def test_only_an_existing_server_may_let_in_a_persons_own_key(run: Run) -> None:
+def test_a_made_machine_has_time_to_boot_and_one_that_was_there_has_not(run: Run) -> None:
     made = run(connected(machine="77")).one(COMMAND)["inputs"]["environment"]
-    assert (made["QUAYSIDE_OWN_OPTIONS"], made["QUAYSIDE_BOOTS"], made["QUAYSIDE_WAIT"]) == ("", "1", "600")
+    assert (made["QUAYSIDE_BOOTS"], made["QUAYSIDE_WAIT"], made["QUAYSIDE_REACH"]) == ("1", "600", "30")
+    # By a person's own key a replaced key of the stack gets in again.
+    assert made["QUAYSIDE_OWN_OPTIONS"].endswith("-o ControlMaster=no -o ControlPath=none -p 22")
+    assert made["QUAYSIDE_PREVIOUS_OPTIONS"] == ""
     existing = run(connected()).one(COMMAND)["inputs"]["environment"]
     assert (existing["QUAYSIDE_BOOTS"], existing["QUAYSIDE_WAIT"]) == ("0", "30")
 
 
+SUDO = 'sudo -n env "SSH_CONNECTION=$SSH_CONNECTION" sh -s'
+
+
 def test_who_is_not_root_becomes_it(run: Run) -> None:
     found = run(connected(user="admin"))
-    assert found.one(COMMAND)["inputs"]["environment"]["QUAYSIDE_SHELL"] == "sudo -n sh -s"
+    assert found.one(COMMAND)["inputs"]["environment"]["QUAYSIDE_SHELL"] == SUDO
     assert found.report.outputs["url"] == "ssh://admin@203.0.113.7:22"
 
 

@@ -157,7 +157,7 @@ def test_exactly_what_the_plan_names_is_made(fleet: Any) -> None:
         "hcloud:index/network:Network": 1,
         "hcloud:index/networkSubnet:NetworkSubnet": 1,
         "hcloud:index/placementGroup:PlacementGroup": 1,
-        FIREWALL: 4,
+        FIREWALL: 5,
         "hcloud:index/primaryIp:PrimaryIp": 6,
         SERVER: 3,
         "hcloud:index/volume:Volume": 1,
@@ -258,9 +258,14 @@ def test_nothing_is_open_that_the_plan_does_not_name(fleet: Any) -> None:
             edges = {f"{address}/32" for address in addresses.values()}
             assert opened == {("tcp", "8443"): edges, ("icmp", None): edges}
             assert found["inputs"]["applyTos"]
+        elif name == "access":
+            assert opened == {("tcp", "22"): {OFFICE}, ("icmp", None): {OFFICE}}
+            assert found["inputs"]["applyTos"]
+            # New ranges are there before the old ones go, at the end of the `up`.
+            assert (found["deleteBeforeReplace"], found["replaceOnChanges"]) == (False, ["rules"])
         else:
             # Behind a balancer, which comes by the private network, there is nothing but SSH.
-            assert opened == {("tcp", "22"): {OFFICE}, ("icmp", None): {OFFICE}}
+            assert opened == {}
             assert "applyTos" not in found["inputs"]
 
 

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from components.docker.connection import own_options, ssh_options
+from components.docker.connection import Jump, own_options, ssh_options
 from components.docker.deploy_key import FOLDER, write_private
+from components.docker.scripts import PREPARE_HOST
+from planning.hosts.entry import admission, authorized_keys, begin_of
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
-PREPARE = Path(__file__).parents[2] / "components" / "docker" / "prepare_host.sh"
 
 pytestmark = pytest.mark.skipif(
     not Path(SSHD).exists() or os.geteuid() != 0, reason="needs OpenSSH's server, and root to run it"
@@ -75,21 +76,31 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> 
 
 
 def prepare(
-    server: Server, project: Path, script: str, *, host_key: str = "", wait: int = 2, own: bool = True
+    server: Server,
+    project: Path,
+    script: str,
+    *,
+    host_key: str = "",
+    wait: int = 2,
+    own: bool = True,
+    jump: Jump | None = None,
+    **more: str,
 ) -> subprocess.CompletedProcess[str]:
     key = host_key or server.host_key
     port = ["-p", str(server.port)]
     environment = {
         "QUAYSIDE_HOST": "db1",
-        "QUAYSIDE_OPTIONS": shlex.join([*ssh_options(key, f"{FOLDER}/t.key"), *port]),
-        "QUAYSIDE_OWN_OPTIONS": shlex.join([*own_options(key), *port]) if own else "",
+        "QUAYSIDE_OPTIONS": shlex.join([*ssh_options(key, f"{FOLDER}/t.key", jump), *port]),
+        "QUAYSIDE_OWN_OPTIONS": shlex.join([*own_options(key, jump), *port]) if own else "",
         "QUAYSIDE_DESTINATION": "root@127.0.0.1",
         "QUAYSIDE_PORT": str(server.port),
         "QUAYSIDE_SHELL": "sh -s",
         "QUAYSIDE_PUBLIC_KEY": public(project),
         "QUAYSIDE_WAIT": str(wait),
         "QUAYSIDE_BOOTS": "0",
-        "QUAYSIDE_PREPARE": PREPARE.read_text(),
+        "QUAYSIDE_PREPARE": PREPARE_HOST,
+        "QUAYSIDE_JUMP": jump.destination if jump is not None else "",
+        **more,
     }
     return subprocess.run(
         ["/bin/sh", "-c", 'exec sh -c "$QUAYSIDE_PREPARE"'],
@@ -165,7 +176,97 @@ def test_a_host_that_is_not_there_is_named(server: Server, project: Path) -> Non
     done = prepare(Server(1, server.host_key, server.home), project, "true")
     assert done.returncode == 1
     assert "does not let us in after 2 s" in done.stderr
-    assert "capacity.down: [db1]" in done.stderr
+    assert "Connection refused" in done.stderr
+    assert done.stderr.endswith(
+        "    if no host lets you in: this machine's own address is 127.0.0.1 (behind NAT, hosts see another one)\n"
+        "    SSH is open to what quayside:access.ssh was at the last `up`; hosts learn another range from a machine\n"
+        "    that they let in: run `up` there once, with both ranges in quayside:access.ssh\n"
+        "    if others let you in and it is dead, declare it down and run again: quayside:capacity: {down: [db1]}\n"
+    )
+
+
+def test_a_machine_that_was_there_is_not_waited_for_as_if_it_booted(server: Server, project: Path) -> None:
+    before = "ready\nmachine 77\nssh is open to 198.51.100.0/24\n"
+    started = time.monotonic()
+    done = prepare(
+        Server(1, server.host_key, server.home),
+        project,
+        "true",
+        wait=60,
+        PULUMI_COMMAND_STDOUT=before,
+        QUAYSIDE_MACHINE="77",
+        QUAYSIDE_REACH="2",
+        QUAYSIDE_BOOTS="1",
+        QUAYSIDE_RANGES="203.0.113.0/24",
+    )
+    assert time.monotonic() - started < 20
+    assert "does not let us in after 2 s" in done.stderr
+    # What it was at the last `up` is what counts there: the new range has not arrived.
+    assert "SSH is open to 198.51.100.0/24; hosts learn" in done.stderr
+
+
+def test_what_the_next_run_needs_is_printed(server: Server, project: Path) -> None:
+    server.authorized.write_text(public(project) + "\n")
+    done = prepare(server, project, "true", QUAYSIDE_MACHINE="77", QUAYSIDE_RANGES="198.51.100.0/24, 127.0.0.1/32")
+    assert done.stdout == "ready\nmachine 77\nssh is open to 198.51.100.0/24, 127.0.0.1/32\n"
+
+
+def test_a_filter_that_locks_out_is_refused_and_the_host_can_be_reached_again(server: Server, project: Path) -> None:
+    server.authorized.write_text(public(project) + "\n")
+    refused = prepare(server, project, admission("db1", ["198.51.100.0/24"]) + "echo ran >>~/ran")
+    assert refused.returncode == 1
+    assert "quayside:access: {ssh: [198.51.100.0/24, 127.0.0.1/32]}" in refused.stderr
+    assert not (server.home / "ran").exists()
+    mended = prepare(server, project, admission("db1", ["198.51.100.0/24", "127.0.0.1/32"]) + "echo ran >>~/ran")
+    assert mended.returncode == 0, mended.stderr
+    (server.home / "ran").unlink()
+
+
+def test_a_replaced_key_is_let_in_by_the_one_it_replaces_which_then_is_not(server: Server, project: Path) -> None:
+    keygen(project / "before")
+    write_private(Path(FOLDER) / "t.previous.key", (project / "before").read_text())
+    before = " ".join((project / "before.pub").read_text().split()[:2])
+    server.authorized.write_text(f"{before}\n")
+    previous = shlex.join([*ssh_options(server.host_key, f"{FOLDER}/t.previous.key"), "-p", str(server.port)])
+    # The script writes into the home of the user's entry, which here is another one than sshd's.
+    script = f"root= HOME={server.home}\ngetent() {{ echo x:x:0:0:x:{server.home}:; }}\n" + authorized_keys(
+        "shop/prod", [public(project)], [before]
+    )
+    done = prepare(server, project, script, own=False, QUAYSIDE_PREVIOUS_OPTIONS=previous)
+    assert (done.returncode, done.stdout) == (0, "ready\n"), done.stderr
+    assert before not in server.authorized.read_text()
+    assert server.authorized.read_text().startswith(f"{begin_of('shop/prod')}\n{public(project)}\n")
+    alone = prepare(server, project, "true", own=False)
+    assert alone.returncode == 0, alone.stderr
+
+
+def test_a_host_is_reached_through_a_jump_host_whose_key_is_pinned(
+    server: Server, project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = keygen(project / "own")
+    server.authorized.write_text(f"{own}\n{public(project)}\n")
+    started = subprocess.run(["ssh-agent", "-s", "-a", "a"], capture_output=True, text=True, check=True).stdout
+    agent = started.partition("SSH_AGENT_PID=")[2].partition(";")[0]
+    bastion = f"root@127.0.0.1:{server.port}"
+    try:
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(project / "a"))
+        # The jump host lets in whoever runs this, by their own key: the stack's key is for the hosts.
+        strangers = prepare(server, project, "true", jump=Jump(bastion, server.host_key))
+        subprocess.run(["ssh-add", "-q", str(project / "own")], check=True)
+        jumped = prepare(server, project, "echo $SSH_CONNECTION >&2", jump=Jump(bastion, server.host_key))
+        other = prepare(server, project, "true", jump=Jump(bastion, keygen(tmp_path / "other")))
+        monkeypatch.setenv("HOME", str(tmp_path))
+        unknown = prepare(server, project, "true", jump=Jump(bastion))
+    finally:
+        os.kill(int(agent), 15)
+    assert strangers.returncode == 1
+    assert "Permission denied" in strangers.stderr
+    assert f"the jump host {bastion} does not let us through to db1 (root@127.0.0.1):\n" in strangers.stderr
+    assert (jumped.returncode, jumped.stdout) == (0, "ready\n"), jumped.stderr
+    for refused in (other, unknown):
+        assert refused.returncode == 1
+        assert "Host key verification failed" in refused.stderr
+        assert "its host key is quayside:access.jump_host_key, or else in your known hosts" in refused.stderr
 
 
 def test_the_key_is_nobody_elses_to_read(project: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from planning.hosts import hostfiles
+from planning.hosts.entry import admission, authorized_keys
 from planning.hosts.hostfiles import HostFile, host_files, swap_size
 from planning.hosts.prepare import PREPARE, cloud_init, prepare_script
 from settings.units import GIB
@@ -138,7 +139,8 @@ def test_apt_takes_its_configuration(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
 def test_the_scripts_are_clean(tmp_path: Path) -> None:
-    scripts = {"prepare": prepare_script(files()), "swap": files()[hostfiles.SWAP].content}
+    entry = admission("host1", ["198.51.100.0/24"]) + authorized_keys("shop/prod", KEYS, KEYS)
+    scripts = {"prepare": prepare_script(files(), entry=entry), "swap": files()[hostfiles.SWAP].content}
     for name, content in scripts.items():
         (tmp_path / name).write_text(content)
     found = subprocess.run(
@@ -260,18 +262,19 @@ HOST_KEY = ("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE
 
 
 def test_cloud_init_runs_the_same_script() -> None:
-    text = cloud_init(files(), keys=KEYS, host_key=HOST_KEY)
+    entry = authorized_keys("shop/prod", KEYS)
+    text = cloud_init(files(), entry=entry, host_key=HOST_KEY)
     assert text.startswith("#cloud-config\n")
     assert yaml.safe_load(text) == {
         "disable_root": False,
         "ssh_pwauth": False,
-        "ssh_authorized_keys": KEYS,
+        "users": ["root"],
         "write_files": [
             {
                 "path": PREPARE,
                 "owner": "root:root",
                 "permissions": "0700",
-                "content": prepare_script(files()),
+                "content": prepare_script(files(), entry=entry),
             }
         ],
         "runcmd": [[PREPARE]],
@@ -284,14 +287,21 @@ def test_cloud_init_runs_the_same_script() -> None:
 
 def test_cloud_init_has_room_for_the_filter_of_a_large_fleet() -> None:
     rules = "".join(f"-A QUAYSIDE-INPUT -s 203.0.113.{n}/32 -p tcp --dport 8443 -j ACCEPT\n" * 2 for n in range(100))
-    assert len(cloud_init(host_files(f"#!/bin/sh\n{rules}"), keys=KEYS * 20, host_key=HOST_KEY)) < USER_DATA
+    assert (
+        len(
+            cloud_init(
+                host_files(f"#!/bin/sh\n{rules}"), entry=authorized_keys("shop/prod", KEYS * 20), host_key=HOST_KEY
+            )
+        )
+        < USER_DATA
+    )
 
 
 @pytest.mark.skipif(shutil.which("cloud-init") is None, reason="cloud-init is not installed: its own validator checks")
 def test_cloud_init_s_own_validator_takes_it(tmp_path: Path) -> None:
     config = tmp_path / "user-data.yaml"
     for host_key in (None, HOST_KEY):
-        config.write_text(cloud_init(files(), keys=KEYS, host_key=host_key))
+        config.write_text(cloud_init(files(), entry=authorized_keys("shop/prod", KEYS), host_key=host_key))
         command = ["cloud-init", "schema", "--config-file", str(config)]
         found = subprocess.run(command, capture_output=True, text=True, check=False)
         assert found.returncode == 0, found.stderr

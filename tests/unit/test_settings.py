@@ -374,7 +374,7 @@ def test_wrong_images(image: str, expected: str) -> None:
         ),
         (
             {"access": "on"},
-            'quayside:access: should be a mapping, got "on"\n    known keys: ssh, keys',
+            'quayside:access: should be a mapping, got "on"\n    known keys: ssh, keys, deploy_key, jump, jump_host_key',
         ),
         ({"edge": '{"htp": 1}'}, 'quayside:edge/htp: unknown key; did you mean "http"?'),
         (
