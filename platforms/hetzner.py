@@ -424,7 +424,8 @@ class Fleet(pulumi.ComponentResource):
         """None: nothing of it is in the host's engine."""
         naming, host = self._plan.naming, here.host.name
         machine, anchor = side.machine, ground.room.placed
-        placed = list(machine.placed(anchor)) if anchor is not None else None
+        own = service.name if service.stateful and here.host.kind == "existing" else None
+        placed = list(machine.placed(anchor, own)) if anchor is not None else None
         child = pulumi.ResourceOptions(parent=side.component, transformations=placed)
         name, prefix = on_host(host, service.name), on_host(host, "")
         network = None
@@ -485,6 +486,7 @@ class Fleet(pulumi.ComponentResource):
                 pulls=pulls,
                 prefix=prefix,
                 device=device,
+                protect=self._stack.protect,
                 ports=ports if service.settings.network != "host" else (),
             ),
             child,

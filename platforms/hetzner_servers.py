@@ -171,6 +171,7 @@ def data_volume(
             mounted=anchor is not None,
             goes_with=anchor,
             labels=labels(stack),
+            protect=stack.protect,
         ),
         child,
     )

@@ -59,7 +59,14 @@ class Local(pulumi.ComponentResource):
             if service.stateful:
                 services[service_name] = StatefulService(
                     service_name,
-                    StatefulServiceArgs(service=service, naming=naming, network=network, secrets=secrets, after=after),
+                    StatefulServiceArgs(
+                        service=service,
+                        naming=naming,
+                        network=network,
+                        secrets=secrets,
+                        after=after,
+                        protect=loaded.stack.protect,
+                    ),
                     child,
                 )
             else:

@@ -34,14 +34,18 @@ class Machine:
         """For the options of components: what holds for every resource on this host, however deep."""
         return [self._transformed]
 
-    def placed(self, anchor: pulumi.Resource) -> Sequence[pulumi.ResourceTransformation]:
-        """Likewise for what placement put there, which goes with the anchor (`HostRoom.placed`); data does not."""
+    def placed(self, anchor: pulumi.Resource, data: str | None = None) -> Sequence[pulumi.ResourceTransformation]:
+        """Likewise for what placement put there, which goes with the anchor (`HostRoom.placed`).
+
+        ``data`` is the volume that does not, protected or not: a host that is down keeps it, and it is not forgotten.
+        """
 
         def transformed(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
             if not args.type_.startswith(("docker:", "command:")):
                 return None
             opts = pulumi.ResourceOptions.merge(None, args.opts)
-            opts.deleted_with = anchor if not opts.protect else None
+            kept = args.type_ == "docker:index/volume:Volume" and args.name == data
+            opts.deleted_with = anchor if not kept else None
             return pulumi.ResourceTransformationResult(args.props, opts)
 
         return [transformed]

@@ -25,7 +25,11 @@ _BEFORE = {
     "`pulumi config set quayside:protect false --stack {stack} && pulumi up --stack {stack}`",
 }
 """Pulumi's command → what comes before it, where the stack is on AWS."""
-_OWN_SERVERS = "`python -m rehearsal {stack} --apply` does it where every server is there already"
+_BEFORE_ON_HOSTS = {
+    "up": "`python -m rehearsal {stack} --apply` does it where every server is there already",
+    "destroy": "the data of services is protected: with `--exclude-protected` it stays; to delete it as well, first "
+    "`pulumi config set quayside:protect false --stack {stack} && pulumi up --stack {stack}`",
+}
 SETTLE = 10.0
 """Seconds the closing table waits for health checks that have only just begun."""
 
@@ -78,7 +82,7 @@ class Project:
         if self.fleet and not (goal == "destroy" and self.rehearsed is not None):
             raise CommandError(
                 f"stack {self.stack} is a fleet of hosts: run `pulumi {goal} --stack {self.stack}`, in the backend "
-                "that you are logged in to" + (f"\n    {_OWN_SERVERS.format(stack=self.stack)}" if goal == "up" else "")
+                f"that you are logged in to\n    {_BEFORE_ON_HOSTS[goal].format(stack=self.stack)}"
             )
 
 

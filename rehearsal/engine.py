@@ -347,7 +347,7 @@ class _Run:
         stuck = [entry for entry in entries if entry.protect and entry.type != docker.VOLUME]
         if stuck:
             names = ", ".join(entry.name for entry in stuck)
-            raise ApplyError(f"{names}: protected; take `protect` out of the program, apply, and destroy again")
+            raise ApplyError(f"{names}: protected; set `quayside:protect: false`, apply, and destroy again")
         with self._interruptible():
             removal.delete_all(work, [entry for entry in entries if all(entry is not k for k in kept)])
             removal.remove_strays(work)

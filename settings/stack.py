@@ -152,7 +152,8 @@ class Stack(Settings):
     balancer: Balancer = Balancer()
     """AWS: the load balancers."""
     protect: Flag = True
-    """AWS: balancers, data and registries cannot be destroyed until this is false and was applied."""
+    """Data of services with a volume, balancers and AWS's registries cannot be destroyed until this is false and was
+    applied."""
     logs: Days = 30 * 86400
     """AWS: how long the services' logs are kept."""
     kms_keys: Annotated[tuple[KmsArn, ...], Distinct] = ()

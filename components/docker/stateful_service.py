@@ -28,16 +28,18 @@ class StatefulServiceArgs:
     """Before the names of resources, but for the volume's: on a fleet, the host's."""
     device: str | None = None
     """Folder of the host that is the volume, on a disk that is protected itself; None: Docker's own folder."""
+    protect: bool = True
+    """The stack's: the volume cannot be deleted until this is false and was applied."""
     ports: Sequence[tuple[str, int]] = ()
     """Protocol and port that the host publishes."""
 
 
 class StatefulService(pulumi.ComponentResource):
-    """One container on a protected volume; with `replicas: 0` the volume alone. The old stops before the new starts.
+    """One container on a volume, which the stack protects; with `replicas: 0` the volume alone.
 
-    Two processes on one volume corrupt it, so there is a gap of seconds; the edge holds new connections meanwhile, and
-    the image is on the host before the old container stops. The container keeps its name, so the routing does not
-    change with it.
+    The old one stops before the new one starts: two processes on one volume corrupt it. So there is a gap of seconds;
+    the edge holds new connections meanwhile, and the image is on the host before the old container stops. The container
+    keeps its name, so the routing does not change with it.
     """
 
     containers: Mapping[str, pulumi.Output[str]]
@@ -59,7 +61,7 @@ class StatefulService(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # What is bound goes with its host, and the disk outlives both.
-                protect=args.device is None,
+                protect=args.protect and args.device is None,
                 ignore_changes=["labels"],
                 depends_on=list(args.after) if args.device is not None else None,
             ),

@@ -33,6 +33,8 @@ class DataVolumeArgs:
     goes_with: pulumi.Resource | None = None
     """What mounted it is deleted with this."""
     labels: Mapping[str, str]
+    protect: bool = True
+    """The stack's: by Pulumi and by Hetzner, until this is false and was applied."""
 
 
 class DataVolume(pulumi.ComponentResource):
@@ -63,10 +65,10 @@ class DataVolume(pulumi.ComponentResource):
             server_id=pulumi.Output.from_input(args.server_id).apply(int),
             format="ext4",
             automount=False,
-            delete_protection=True,
+            delete_protection=args.protect,
             labels=labels(args.labels, volume=name),
             # Where it is follows from the server it was made with, and cannot change.
-            opts=pulumi.ResourceOptions(parent=self, protect=True, ignore_changes=["format", "automount"]),
+            opts=pulumi.ResourceOptions(parent=self, protect=args.protect, ignore_changes=["format", "automount"]),
         )
         folder = mount_point(name)
         self.device = f"{folder}/data"

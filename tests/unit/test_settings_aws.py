@@ -509,7 +509,6 @@ def test_a_services_keys_that_only_aws_has(key: str, keys: str) -> None:
     [
         ("network", {"network": {}}),
         ("balancer", {"balancer": {"idle": "5m"}}),
-        ("protect", {"protect": True}),
         ("logs", {"logs": "7d"}),
         ("kms_keys", {"kms_keys": [KMS]}),
         ("quotas", {"quotas": {}}),
