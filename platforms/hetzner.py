@@ -93,7 +93,7 @@ class Fleet(pulumi.ComponentResource):
         self._key = DeployKey(
             "deploy", DeployKeyArgs(stack=loaded.stack.name, number=loaded.stack.access.deploy_key), self._child
         )
-        self.private_key = self._key.private_key
+        self.private_key, self.public_key = self._key.private_key, self._key.public_key
         self._visitors: dict[str, pulumi.Output[str]] = {}
         self._visitors6: dict[str, pulumi.Output[str]] = {}
         self._sources: dict[str, pulumi.Output[str]] = {}
@@ -620,6 +620,7 @@ def outputs(planned: FleetPlan, admits: FleetSecurity, made: Fleet) -> Mapping[s
             for name, machine in made.machines.items()
         },
         "deploy_key": made.private_key,
+        "deploy_public_key": made.public_key,
     }
     if made.records:
         found["records"] = list(made.records)

@@ -9,7 +9,7 @@ import pulumi
 
 from components.docker.connection import Connection, Jump
 from components.rules import Rule
-from planning.hosts.entry import admission, authorized_keys
+from planning.hosts.entry import admission, authorized_keys, comment_of
 from planning.hosts.hostfiles import host_files
 from planning.hosts.model import FleetSecurity, Host
 from planning.hosts.packetfilter import host_filter
@@ -125,7 +125,7 @@ def script(
 
 def _keys(stack: Stack, own: Sequence[str], revoked: Sequence[str]) -> str:
     owner = Naming(project=stack.project, stack=stack.name).key
-    lines = [*(f"{key} quayside:{owner}" for key in own), *stack.access.keys]
+    lines = [*(f"{key} {comment_of(owner)}" for key in own), *stack.access.keys]
     return authorized_keys(owner, lines, revoked)
 
 

@@ -1,4 +1,4 @@
-"""`python -m quayside`: up, down, status, logs, exec, backup, restore, secret."""
+"""`python -m quayside`: up, down, status, access, logs, exec, backup, restore, secret."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from quayside import (
+    access,
     aws,
     data,
     docker_engine,
@@ -75,6 +76,15 @@ def status(stack: StackOption = "local") -> None:
         return
     docker_engine.require()
     lifecycle.show(where, _console())
+
+
+@app.command(name="access")
+def show_access(stack: StackOption = "local") -> None:
+    """Who may enter the hosts over SSH: every key that stands on them (fleets)."""
+    where = lifecycle.project(stack, Path.cwd())
+    if not where.fleet:
+        raise CommandError(f"stack {stack} is on no fleet of hosts\n    `access` is for stacks with cloud: hetzner")
+    access.show(fleet.deployed(where), _console())
 
 
 @app.command()

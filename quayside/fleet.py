@@ -91,7 +91,7 @@ def deployed(where: Project) -> Fleet:
             f"    `pulumi up --stack {where.stack}` (or the rehearsal's --apply) says it"
         )
     identity = Path(".quayside") / "ssh" / f"{where.stack}.key"
-    if not identity.is_file():
+    if not _is_of(identity, str(outputs.get("deploy_public_key", ""))):
         keys: Any = importlib.import_module("components.docker.deploy_key")
         keys.write_private(identity, private_key())
     hosts = {
@@ -110,6 +110,14 @@ def deployed(where: Project) -> Fleet:
     }
     urls = [str(url) for url in outputs.get("urls", ())]
     return Fleet(stack=where.key, hosts=hosts, identity=identity, urls=urls)
+
+
+def _is_of(identity: Path, public_key: str) -> bool:
+    """Whether the key is here, and is the one that hosts let in: another machine may have replaced it meanwhile."""
+    if not identity.is_file():
+        return False
+    done = run(["ssh-keygen", "-y", "-P", "", "-f", str(identity)], timeout=10)
+    return done.returncode != 0 or not public_key or done.stdout.split()[:2] == public_key.split()[:2]
 
 
 def _outputs(where: Project) -> tuple[Mapping[str, Any], Callable[[], str]]:

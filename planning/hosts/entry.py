@@ -17,6 +17,11 @@ def begin_of(owner: str) -> str:
     return f"# quayside {owner}: keys of this stack, written anew by each up"
 
 
+def comment_of(owner: str) -> str:
+    """The comment of the stack's own key."""
+    return f"quayside:{owner}"
+
+
 def end_of(owner: str) -> str:
     return f"# quayside {owner}: end"
 
