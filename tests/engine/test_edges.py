@@ -13,7 +13,7 @@ import pytest
 
 from planning.edge import IMAGE
 from tests.engine.cli import Pulumi
-from tests.engine.test_scenario import SERVICES, Project, _missing, cli
+from tests.engine.test_scenario import SERVICES, STACK, Project, _missing, cli
 from tests.hosts.load import Running
 from tests.hosts.test_edges import TYPO, Gap
 
