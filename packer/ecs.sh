@@ -11,6 +11,12 @@ touch "$state/changed" "$state/files"
 
 installed() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
 
+get() {
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -o DPkg::Lock::Timeout=300 update -q
+    apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold install -q -y --no-install-recommends "$@"
+}
+
 # Put stdin at $2 with mode $1, in one step, unless it is there already.
 put() {
     new=$root$2.quayside

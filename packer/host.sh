@@ -11,6 +11,12 @@ touch "$state/changed" "$state/files"
 
 installed() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
 
+get() {
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -o DPkg::Lock::Timeout=300 update -q
+    apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold install -q -y --no-install-recommends "$@"
+}
+
 # Put stdin at $2 with mode $1, in one step, unless it is there already.
 put() {
     new=$root$2.quayside
@@ -99,21 +105,21 @@ QUAYSIDE-END
 
 put 0644 /etc/systemd/system/quayside-prune.service <<'QUAYSIDE-END'
 [Unit]
-Description=Removal of images that no container has used for a week
+Description=Removal of images that none of the last releases used
 Requires=docker.service
 After=docker.service
 
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/docker image prune --all --force --filter until=168h
+ExecStart=/usr/local/sbin/quayside-images prune
 QUAYSIDE-END
 
 put 0644 /etc/systemd/system/quayside-prune.timer <<'QUAYSIDE-END'
 [Unit]
-Description=Weekly removal of unused images
+Description=Daily removal of unused images
 
 [Timer]
-OnCalendar=Sun 04:00
+OnCalendar=04:00
 RandomizedDelaySec=2h
 Persistent=true
 
@@ -134,6 +140,46 @@ ExecStart=/usr/local/sbin/quayside-swap
 WantedBy=multi-user.target
 QUAYSIDE-END
 
+put 0755 /usr/local/sbin/quayside-images <<'QUAYSIDE-END'
+#!/bin/sh
+# Images on this host. `note` remembers those in use, before a release changes that; `prune` removes those that neither
+# a container nor one of the last 5 releases uses, and that nobody used at the last prune either: a release may just
+# have pulled them. `prune now` does not wait for that.
+set -eu
+state=${QUAYSIDE_ROOT:-}/var/lib/quayside
+exec 9>"$state/images.lock"
+flock 9
+
+used() { docker ps -aq | xargs -r docker inspect --format '{{.Image}}' | sort -u; }
+
+note() {
+    now=$(used | tr '\n' ' ')
+    [ -n "$now" ] || return 0
+    touch "$state/images"
+    [ "$(tail -n 1 "$state/images")" = "$now" ] || echo "$now" >>"$state/images"
+    tail -n 5 "$state/images" >"$state/images.new"
+    mv "$state/images.new" "$state/images"
+}
+
+prune() {
+    note
+    { used; if [ -e "$state/images" ]; then tr ' ' '\n' <"$state/images"; fi; } | sort -u >"$state/images.kept"
+    docker image ls -q --no-trunc | sort -u | grep -vxF -f "$state/images.kept" >"$state/images.free" || true
+    [ "${1-}" != now ] || cp "$state/images.free" "$state/images.unused"
+    touch "$state/images.unused"
+    names='{{range .RepoTags}}{{println .}}{{end}}{{range .RepoDigests}}{{println .}}{{end}}'
+    for id in $(grep -xF -f "$state/images.unused" "$state/images.free"); do
+        for name in $(docker image inspect --format "$names" "$id") "$id"; do
+            docker image rm "$name" >/dev/null 2>&1 || true
+        done
+    done
+    mv "$state/images.free" "$state/images.unused"
+    rm "$state/images.kept"
+}
+
+"$@"
+QUAYSIDE-END
+
 # Nothing that is installed here starts here.
 mkdir -p "$root/usr/sbin"
 trap 'rm -f "$root/usr/sbin/policy-rc.d"' EXIT
@@ -149,15 +195,13 @@ for package in docker.io iptables chrony unattended-upgrades; do
     if [ "$package" = docker.io ] && command -v dockerd >/dev/null; then continue; fi
     installed "$package" || missing="$missing $package"
 done
-if [ -n "$missing" ]; then
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get -o DPkg::Lock::Timeout=300 update -q
-    # shellcheck disable=SC2086 # names of packages, to be split
-    apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold install -q -y --no-install-recommends $missing
-fi
+# shellcheck disable=SC2086 # names of packages, to be split
+[ -z "$missing" ] || get $missing
+# Debian 13 has the client in a package of its own, which docker.io only recommends.
+command -v docker >/dev/null || get docker-cli
 # Upgrading these may restart what runs; it is done by hand, one drained host at a time.
 held=$(apt-mark showhold)
-for package in docker.io docker-ce containerd containerd.io runc; do
+for package in docker.io docker-cli docker-ce docker-ce-cli containerd containerd.io runc; do
     if installed "$package" && ! echo "$held" | grep -qx "$package"; then apt-mark hold "$package"; fi
 done
 

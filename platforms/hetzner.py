@@ -19,6 +19,7 @@ from components.docker.host_leave import HostLeave, HostLeaveArgs
 from components.docker.host_room import HostRoom, HostRoomArgs
 from components.docker.network import Network, NetworkArgs
 from components.docker.opened_host import OpenedHost, OpenedHostArgs
+from components.docker.owner import Owner, OwnerArgs
 from components.docker.prepared_host import PreparedHost, PreparedHostArgs
 from components.docker.registry import Registry, RegistryArgs
 from components.docker.service import Service, ServiceArgs
@@ -94,6 +95,7 @@ class Fleet(pulumi.ComponentResource):
             "deploy", DeployKeyArgs(stack=loaded.stack.name, number=loaded.stack.access.deploy_key), self._child
         )
         self.private_key, self.public_key = self._key.private_key, self._key.public_key
+        self._owner = Owner("owner", OwnerArgs(project=loaded.stack.project, stack=loaded.stack.name), self._child)
         self._visitors: dict[str, pulumi.Output[str]] = {}
         self._visitors6: dict[str, pulumi.Output[str]] = {}
         self._sources: dict[str, pulumi.Output[str]] = {}
@@ -258,6 +260,7 @@ class Fleet(pulumi.ComponentResource):
             connection=machine.connection,
             script=script,
             public_key=self._key.public_key,
+            owner=self._owner.mark,
             machine=machine.id,
             ranges=", ".join(ssh_ranges(self._security, machine.host)),
             down=machine.host.down,
@@ -283,6 +286,7 @@ class Fleet(pulumi.ComponentResource):
             host=host.name,
             connection=machine.connection,
             stack=self._plan.naming.key,
+            owner=self._owner.mark,
             wanted=room(services, plan.registry if not host.down else None),
             data=data(host, services),
             keep=staying(host),

@@ -13,7 +13,7 @@ from planning.hosts.entry import admission, authorized_keys, comment_of
 from planning.hosts.hostfiles import host_files
 from planning.hosts.model import FleetSecurity, Host
 from planning.hosts.packetfilter import host_filter
-from planning.hosts.prepare import cloud_init, prepare_script
+from planning.hosts.prepare import cloud_init, kept, prepare_script
 from planning.hosts.security import Addresses, Admitted, ssh_ranges
 from planning.names import Naming
 from settings.stack import Stack
@@ -120,7 +120,7 @@ def script(
     one that it replaces."""
     rules = host_filter(security, host.name, addresses)
     entry = admission(host.name, ssh_ranges(security, host)) + _keys(stack, [key], [previous] if previous else [])
-    return prepare_script(host_files(rules, subnets=stack.subnets, memory=host.total), entry=entry)
+    return kept(prepare_script(host_files(rules, subnets=stack.subnets, memory=host.total), entry=entry))
 
 
 def _keys(stack: Stack, own: Sequence[str], revoked: Sequence[str]) -> str:

@@ -20,6 +20,8 @@ class HostRoomArgs:
     connection: Connection
     stack: str
     """`Naming.key`, the label of the stack's containers."""
+    owner: pulumi.Input[str]
+    """`Owner.mark`: a host that was handed over is left as it is, and one that leaves is freed."""
     wanted: Sequence[str]
     """What is placed there, by `planning.hosts.room`."""
     data: Sequence[str]
@@ -94,6 +96,7 @@ def environment(args: HostRoomArgs) -> Mapping[str, pulumi.Input[str]]:
         "QUAYSIDE_OPTIONS": args.connection.options,
         "QUAYSIDE_DESTINATION": args.connection.destination,
         "QUAYSIDE_DOWN": "1" if args.down else "0",
+        "QUAYSIDE_OWNER": args.owner,
         "QUAYSIDE_STACK": args.stack,
         "QUAYSIDE_KEEP": " ".join(args.keep),
     }

@@ -35,7 +35,8 @@ class OpenedHost(pulumi.ComponentResource):
         self.resource = command.local.Command(
             f"{name}-open",
             create='exec sh -c "$QUAYSIDE_PREPARE"',
-            delete='printf %s "$QUAYSIDE_CLOSING" | sh -c "$QUAYSIDE_PREPARE"',
+            # Whoever has the server by then: what is taken back is this stack's.
+            delete='printf %s "$QUAYSIDE_CLOSING" | QUAYSIDE_OWNER= sh -c "$QUAYSIDE_PREPARE"',
             stdin=args.host.script,
             triggers=[args.host.script],
             interpreter=["/bin/sh", "-c"],

@@ -6,6 +6,7 @@
 # QUAYSIDE_SHELL        what runs the script there
 # QUAYSIDE_PUBLIC_KEY   the stack's key, as authorized_keys has it
 # QUAYSIDE_PREVIOUS_OPTIONS  arguments of ssh with the key that the stack's key replaces, or empty
+# QUAYSIDE_OWNER        the stack's mark: a host with another's is left as it is
 # QUAYSIDE_WAIT         seconds that a host may take to let us in
 # QUAYSIDE_BOOTS        1: cloud-init is at work there at first
 # QUAYSIDE_MACHINE      id of a machine that the program made; QUAYSIDE_REACH: seconds that one which was there may take
@@ -21,6 +22,23 @@ fail() {
     printf '%s\n' "$@" >&2
     exit 1
 }
+
+another_owner() {
+    fail "$QUAYSIDE_HOST ($QUAYSIDE_DESTINATION) belongs to another stack, ${1#*owner }, so nothing was changed there; this is $owner" \
+        "    two stacks on one server would overwrite each other's packet filter and Docker settings: use another server" \
+        "    to hand it over, take it out of that stack and run \`up\` there, which frees it" \
+        "    where that stack or its state is gone: sudo rm /etc/quayside/owner on the server, and run this \`up\` again"
+}
+
+owner=${QUAYSIDE_OWNER-}
+# Where the mark is; another place only for tests.
+file=${QUAYSIDE_OWNER_FILE-/etc/quayside/owner}
+# Claims the server for us or says whose it is, in one step, so that two who come at once are told apart, too.
+claim="ours='$owner' file='$file'"'
+[ "$task" = look ] || { mkdir -p "${file%/*}"; (set -C && umask 022 && echo "$ours" >"$file") 2>/dev/null; }
+[ -e "$file" ] && read -r mark <"$file" && [ "$mark" != "$ours" ] || exit 0
+echo "owner $mark"
+exit 3'
 
 with_stack_key() { eval "ssh $QUAYSIDE_OPTIONS \"\$@\""; }
 with_own_key() { eval "ssh $QUAYSIDE_OWN_OPTIONS \"\$@\""; }
@@ -64,6 +82,11 @@ while :; do
         # The key that it replaces; or, the first time here, a person's own: overlapping, so that nobody is locked out.
         if [ -n "${QUAYSIDE_PREVIOUS_OPTIONS-}" ] && let_in with_previous_key; then break; fi
         if [ -n "$QUAYSIDE_OWN_OPTIONS" ]; then
+            # Not on a server that another stack has.
+            if [ -n "$owner" ]; then
+                whose=$(printf 'task=look\n%s\n' "$claim" | with_own_key "$QUAYSIDE_DESTINATION" sh -s 2>/dev/null)
+                [ $? != 3 ] || another_owner "$whose"
+            fi
             let_in with_own_key && break
             # One that boots has its host key a moment before it has ours.
             if [ "$QUAYSIDE_BOOTS" != 1 ] || [ "$(date +%s)" -ge "$deadline" ]; then
@@ -98,6 +121,14 @@ if [ "$QUAYSIDE_BOOTS" = 1 ]; then
     # What it could not do, the script does, or says why not.
     with_stack_key "$QUAYSIDE_DESTINATION" 'command -v cloud-init >/dev/null && cloud-init status --wait' \
         >/dev/null 2>&1 </dev/null
+fi
+if [ -n "$owner" ]; then
+    said=$(printf 'task=claim\n%s\n' "$claim" | with_stack_key "$QUAYSIDE_DESTINATION" "$QUAYSIDE_SHELL" 2>&1)
+    case $? in
+    0) ;;
+    3) another_owner "$said" ;;
+    *) fail "$QUAYSIDE_HOST ($QUAYSIDE_DESTINATION) could not be prepared:" "$said" ;;
+    esac
 fi
 printf '%s\n' "$script" | with_stack_key "$QUAYSIDE_DESTINATION" "$QUAYSIDE_SHELL" >&2 ||
     fail "$QUAYSIDE_HOST ($QUAYSIDE_DESTINATION) could not be prepared: see above"

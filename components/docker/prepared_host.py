@@ -26,6 +26,8 @@ class PreparedHostArgs:
     burst host: those are let in by `OpenedHost`, which no engine of a permanent host waits for (decisions.md 19)."""
     public_key: pulumi.Input[str]
     """`DeployKey.public_key`."""
+    owner: pulumi.Input[str]
+    """`Owner.mark`: a host that shows another is left as it is."""
     machine: pulumi.Input[str] | None = None
     """Id of a machine that the program made: a rebuilt one is prepared anew. None: an existing server, which lets in
     the stack's key, or that of the person who runs this the first time."""
@@ -82,6 +84,7 @@ def environment(args: PreparedHostArgs) -> Mapping[str, pulumi.Input[str]]:
         if args.connection.user == "root"
         else 'sudo -n env "SSH_CONNECTION=$SSH_CONNECTION" sh -s',
         "QUAYSIDE_PUBLIC_KEY": args.public_key,
+        "QUAYSIDE_OWNER": args.owner,
         "QUAYSIDE_WAIT": str(REACH),
         "QUAYSIDE_REACH": str(REACH),
         "QUAYSIDE_BOOTS": "0",

@@ -4,6 +4,7 @@
 # QUAYSIDE_HOST         its name, for messages
 # QUAYSIDE_OPTIONS      arguments of ssh; QUAYSIDE_DESTINATION: user@address
 # QUAYSIDE_DOWN         1: the host is known to be dead, and is not called
+# QUAYSIDE_OWNER        the stack's mark on its hosts
 # QUAYSIDE_STACK        label of the stack's containers
 # QUAYSIDE_KEEP         what stays as it is
 # QUAYSIDE_DATA         services whose volume the host's engine has
@@ -37,6 +38,7 @@ if [ "$QUAYSIDE_DOWN" = 1 ]; then
 fi
 said=$(
     {
+        printf "owner='%s'\n" "${QUAYSIDE_OWNER-}"
         printf "task='%s'\nstack='%s'\nkeep='%s'\nwanted='%s'\nbefore='%s'\n" \
             "$1" "$QUAYSIDE_STACK" "$QUAYSIDE_KEEP" "${QUAYSIDE_WANTED-}" "$before"
         printf '%s\n' "$QUAYSIDE_THERE"

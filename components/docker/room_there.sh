@@ -1,8 +1,41 @@
-# On the host, behind lines that set task, stack, keep, wanted and before.
+# On the host, behind lines that set owner, task, stack, keep, wanted and before.
 # shellcheck disable=SC2154
 set -u
 line='
 '
+root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+# The server may have been handed over since it was prepared, or freed.
+base=${QUAYSIDE_ROOT-} mark=
+[ ! -e "$base/etc/quayside/owner" ] || read -r mark <"$base/etc/quayside/owner"
+if [ "$task" = make ] && [ -n "$mark" ] && [ "$mark" != "$owner" ]; then
+    echo "belongs to another stack now, $mark, so nothing was made there; this is $owner"
+    echo "    take it out of this stack's capacity; or take it out of that one and run \`up\` there, which frees it"
+    exit 1
+fi
+
+# What others changed of the files that prepared it is put back, and its packet filter stands.
+repair() {
+    sums=$base/var/lib/quayside/sums prepare=$base/usr/local/sbin/quayside-prepare
+    [ -s "$sums" ] || return 0
+    changed=$(root sha256sum --check --quiet "$sums" 2>/dev/null | sed 's/: .*//' | tr '\n' ' ')
+    if [ -n "$changed" ]; then
+        echo "somebody changed what this stack put there, and it is put back: $changed"
+        root "$prepare" >/dev/null || {
+            echo "    which did not succeed: see above; \`sudo quayside-prepare\` there says it again"
+            return 1
+        }
+    fi
+    for where in "INPUT -j QUAYSIDE-INPUT" "DOCKER-USER -j QUAYSIDE-DOCKER"; do
+        # shellcheck disable=SC2086 # a rule, to be split
+        root iptables -w 10 -C $where 2>/dev/null && continue
+        echo "the packet filter was not in force (no $where), and is again"
+        root "$base/usr/local/sbin/quayside-firewall" || return 1
+    done
+}
+
 stays() {
     case " $keep " in *" $1 "*) return 0 ;; esac
     return 1
@@ -44,10 +77,19 @@ sweep() {
     done
 }
 
+images=$base/usr/local/sbin/quayside-images
+if [ "$task" = make ]; then
+    repair || exit 1
+    # What runs until now is what one would go back to.
+    [ ! -x "$images" ] || root "$images" note || exit 1
+fi
 case $task:$before in
 away:* | make:down*) sweep || exit 1 ;;
 esac
-[ "$task" = make ] || exit 0
+if [ "$task" = away ]; then
+    [ "$mark" != "$owner" ] || root rm -f "$base/etc/quayside/owner"
+    exit 0
+fi
 
 # What runs and is not known to have been asked for yet: a state was lost, and it will be taken over or replaced.
 running=$(docker ps --filter "label=dev.quayside.stack=$stack" --format '{{.Label "dev.quayside.slot"}}')
@@ -79,4 +121,18 @@ if [ "$need" -gt "$free" ]; then
     echo "    nothing was made; see what else runs there, lower memory or replicas, or add a host"
     echo "    (a larger type takes effect when the host's generation is raised, and is planned with at once)"
     exit 1
+fi
+
+# Images are pulled next, and nobody knows their size before: with less than this a host soon does nothing right.
+floor=2097152
+disk() { df -Pk "$(docker info --format '{{.DockerRootDir}}')" | awk 'NR == 2 { print $4 }'; }
+if [ -n "$news" ] && [ "$(disk)" -lt "$floor" ]; then
+    [ ! -x "$images" ] || root "$images" prune now
+    left=$(disk)
+    if [ "$left" -lt "$floor" ]; then
+        echo "has $((left / 1024)) MiB of disk free for Docker, and a release takes at least $((floor / 1024)) MiB for its images"
+        echo "    nothing was made; images that none of the last 5 releases used are removed already: see what else takes it,"
+        echo "    there by \`docker system df\` and \`du -xh / | sort -h | tail\`, free it or take a larger disk, and run \`up\` again"
+        exit 1
+    fi
 fi

@@ -17,6 +17,7 @@ FIREWALL_UNIT = "/etc/systemd/system/quayside-firewall.service"
 DOCKER_UNIT = "/etc/systemd/system/docker.service.d/quayside.conf"
 SWAP = "/usr/local/sbin/quayside-swap"
 SWAP_UNIT = "/etc/systemd/system/quayside-swap.service"
+IMAGES = "/usr/local/sbin/quayside-images"
 PRUNE_UNIT = "/etc/systemd/system/quayside-prune.service"
 PRUNE_TIMER = "/etc/systemd/system/quayside-prune.timer"
 JOURNAL = "/etc/systemd/journald.conf.d/quayside.conf"
@@ -54,6 +55,7 @@ def common_files() -> Mapping[str, HostFile]:
             FIREWALL_UNIT: HostFile(0o644, _FIREWALL_UNIT),
             DOCKER_UNIT: HostFile(0o644, _DOCKER_UNIT),
             SWAP_UNIT: HostFile(0o644, _SWAP_UNIT),
+            IMAGES: HostFile(0o755, _IMAGES),
             PRUNE_UNIT: HostFile(0o644, _PRUNE_UNIT),
             PRUNE_TIMER: HostFile(0o644, _PRUNE_TIMER),
             JOURNAL: HostFile(0o644, _JOURNAL),
@@ -165,23 +167,63 @@ ExecStart={SWAP}
 WantedBy=multi-user.target
 """
 
-_PRUNE_UNIT = """\
+_IMAGES = """\
+#!/bin/sh
+# Images on this host. `note` remembers those in use, before a release changes that; `prune` removes those that neither
+# a container nor one of the last 5 releases uses, and that nobody used at the last prune either: a release may just
+# have pulled them. `prune now` does not wait for that.
+set -eu
+state=${QUAYSIDE_ROOT:-}/var/lib/quayside
+exec 9>"$state/images.lock"
+flock 9
+
+used() { docker ps -aq | xargs -r docker inspect --format '{{.Image}}' | sort -u; }
+
+note() {
+    now=$(used | tr '\\n' ' ')
+    [ -n "$now" ] || return 0
+    touch "$state/images"
+    [ "$(tail -n 1 "$state/images")" = "$now" ] || echo "$now" >>"$state/images"
+    tail -n 5 "$state/images" >"$state/images.new"
+    mv "$state/images.new" "$state/images"
+}
+
+prune() {
+    note
+    { used; if [ -e "$state/images" ]; then tr ' ' '\\n' <"$state/images"; fi; } | sort -u >"$state/images.kept"
+    docker image ls -q --no-trunc | sort -u | grep -vxF -f "$state/images.kept" >"$state/images.free" || true
+    [ "${1-}" != now ] || cp "$state/images.free" "$state/images.unused"
+    touch "$state/images.unused"
+    names='{{range .RepoTags}}{{println .}}{{end}}{{range .RepoDigests}}{{println .}}{{end}}'
+    for id in $(grep -xF -f "$state/images.unused" "$state/images.free"); do
+        for name in $(docker image inspect --format "$names" "$id") "$id"; do
+            docker image rm "$name" >/dev/null 2>&1 || true
+        done
+    done
+    mv "$state/images.free" "$state/images.unused"
+    rm "$state/images.kept"
+}
+
+"$@"
+"""
+
+_PRUNE_UNIT = f"""\
 [Unit]
-Description=Removal of images that no container has used for a week
+Description=Removal of images that none of the last releases used
 Requires=docker.service
 After=docker.service
 
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/docker image prune --all --force --filter until=168h
+ExecStart={IMAGES} prune
 """
 
 _PRUNE_TIMER = """\
 [Unit]
-Description=Weekly removal of unused images
+Description=Daily removal of unused images
 
 [Timer]
-OnCalendar=Sun 04:00
+OnCalendar=04:00
 RandomizedDelaySec=2h
 Persistent=true
 

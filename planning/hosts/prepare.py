@@ -7,7 +7,10 @@ systemd does not run (an image being built, a host in a test), it leaves service
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
 
 import yaml
 
@@ -29,7 +32,10 @@ from planning.hosts.hostfiles import (
 )
 
 PREPARE = "/usr/local/sbin/quayside-prepare"
+SUMS = "/var/lib/quayside/sums"
+"""What stands on a prepared host, as `sha256sum --check` takes it: whoever changes a file of ours is found by it."""
 _END = "QUAYSIDE-END"
+_KEPT_END = "QUAYSIDE-KEPT-END"
 
 PACKAGES = ("docker.io", "iptables", "chrony", "unattended-upgrades")
 
@@ -39,7 +45,18 @@ def prepare_script(files: Mapping[str, HostFile], packages: Sequence[str] = PACK
 
     ``entry`` comes before all else: `entry.admission` and `entry.authorized_keys`.
     """
-    return _SCRIPT.replace("@install@", install(packages)).replace("@puts@", puts(files)).replace("@entry@", entry)
+    others = {path: file for path, file in files.items() if path != DAEMON}
+    docker = _daemon(files[DAEMON].content) if DAEMON in files else ""
+    parts = {"@install@": install(packages), "@daemon@": docker, "@puts@": puts(others), "@entry@": entry}
+    text = _SCRIPT
+    for mark, part in parts.items():
+        text = text.replace(mark, part)
+    return text
+
+
+def kept(script: str) -> str:
+    """The script for a run over SSH, which leaves it on the host: with it, what others changed there is put back."""
+    return _KEPT.format(path=PREPARE, end=_KEPT_END, script=script)
 
 
 def puts(files: Mapping[str, HostFile]) -> str:
@@ -56,6 +73,25 @@ def _put(path: str, mode: str, content: str) -> str:
     if any(line == _END for line in content.splitlines()) or not content.endswith("\n"):
         raise ValueError(f"{path}: cannot be put into a script")
     return f"put {mode} {path} <<'{_END}'\n{content}{_END}\n"
+
+
+def _daemon(content: str) -> str:
+    """Shell: Docker's settings, merged into those that are there."""
+    return _DAEMON.format(path=DAEMON, end=_END, ours=content, merge=_merge_program())
+
+
+@cache
+def _merge_program() -> str:
+    """`planning.hosts.daemon` without its comments: user data has 32 KiB."""
+    program = ast.parse((Path(__file__).parent / "daemon.py").read_text())
+    for node in ast.walk(program):
+        if isinstance(node, (ast.Module, ast.FunctionDef)):
+            node.body = [part for part in node.body if not _is_text(part)]
+    return ast.unparse(program) + "\n"
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def cloud_init(
@@ -143,8 +179,59 @@ mkdir -p "$state"
 touch "$state/changed" "$state/files"
 """
 
+_CHECKS = """\
+# Before anything is changed: is this a machine that the rest is written for?
+if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+    name=$(sed -n 's/^PRETTY_NAME="\\(.*\\)"/\\1/p' /etc/os-release 2>/dev/null || true)
+    echo "this is ${name:-no Debian}, and a host of a fleet is Debian 12 or 13, or Ubuntu 22.04 or 24.04" >&2
+    exit 1
+fi
+if [ "$(docker info --format '{{.Swarm.LocalNodeState}}' 2>/dev/null || true)" = active ]; then
+    echo "Docker is in swarm mode here, which does not go with live-restore:" >&2
+    echo "    docker swarm leave --force, or take another server" >&2
+    exit 1
+fi
+"""
+
+_DAEMON = """\
+# Docker's settings: ours are merged into those that somebody else made here, or nothing is changed.
+cat >"$state/daemon.json.new" <<'{end}'
+{ours}{end}
+daemon=$root{path} mode=0644
+if [ -s "$daemon" ]; then
+    command -v python3 >/dev/null || get python3
+    merged=$(
+        python3 - "$daemon" "$state/daemon.json.new" "$state/daemon.json" <<'{end}'
+{merge}{end}
+    )
+    # It may have a proxy's password in it.
+    mode=0$(stat -c %a "$daemon")
+else
+    merged=$(cat "$state/daemon.json.new")
+fi
+printf '%s\\n' "$merged" | put "$mode" {path}
+mv "$state/daemon.json.new" "$state/daemon.json"
+"""
+
+_KEPT = """set -eu
+umask 077
+kept=${{QUAYSIDE_ROOT:-}}{path}
+mkdir -p "${{kept%/*}}"
+cat >"$kept.new" <<'{end}'
+{script}{end}
+sh "$kept.new"
+chmod 0700 "$kept.new"
+mv "$kept.new" "$kept"
+"""
+
 FUNCTIONS = """\
 installed() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
+
+get() {
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -o DPkg::Lock::Timeout=300 update -q
+    apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold install -q -y --no-install-recommends "$@"
+}
 
 # Put stdin at $2 with mode $1, in one step, unless it is there already.
 put() {
@@ -174,15 +261,13 @@ for package in @packages@; do
     if [ "$package" = docker.io ] && command -v dockerd >/dev/null; then continue; fi
     installed "$package" || missing="$missing $package"
 done
-if [ -n "$missing" ]; then
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get -o DPkg::Lock::Timeout=300 update -q
-    # shellcheck disable=SC2086 # names of packages, to be split
-    apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold install -q -y --no-install-recommends $missing
-fi
+# shellcheck disable=SC2086 # names of packages, to be split
+[ -z "$missing" ] || get $missing
+# Debian 13 has the client in a package of its own, which docker.io only recommends.
+command -v docker >/dev/null || get docker-cli
 # Upgrading these may restart what runs; it is done by hand, one drained host at a time.
 held=$(apt-mark showhold)
-for package in docker.io docker-ce containerd containerd.io runc; do
+for package in docker.io docker-cli docker-ce docker-ce-cli containerd containerd.io runc; do
     if installed "$package" && ! echo "$held" | grep -qx "$package"; then apt-mark hold "$package"; fi
 done
 """
@@ -190,6 +275,7 @@ done
 _SCRIPT = f"""\
 #!/bin/sh
 # Makes this machine a host of a quayside fleet, or brings one up to date. Safe to run at any time, any number of times.
+{_CHECKS}
 {HEAD}
 changed() {{
     for path in "$@"; do
@@ -204,8 +290,12 @@ service() {{
 
 {FUNCTIONS}
 @entry@
+@daemon@
 @puts@
 @install@
 {_RESTARTS}
 : >"$state/changed"
+while read -r path; do
+    if [ -f "$root$path" ]; then sha256sum "$root$path"; fi
+done <"$state/files" >"$state/sums"
 """

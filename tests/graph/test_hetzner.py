@@ -174,7 +174,7 @@ def test_exactly_what_the_plan_names_is_made(fleet: Any) -> None:
     steps = {f"{host}-{step}" for host in HOSTS for step in ("room", "placed", "leave", *STEPS)}
     steps |= {f"{host}_edge" for host in HOSTS}
     rebuilds = {f"{host}-rebuild" for host in HOSTS if host != "box"}
-    assert set(made.of(COMMAND)) == {*HOSTS, *steps, *rebuilds, "generations", "disk"}
+    assert set(made.of(COMMAND)) == {*HOSTS, *steps, *rebuilds, "generations", "disk", "owner"}
 
 
 def test_every_docker_resource_has_the_provider_of_its_host_and_goes_with_a_server_that_was_made(fleet: Any) -> None:

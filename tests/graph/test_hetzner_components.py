@@ -345,7 +345,12 @@ def volume(size: int = 20, server_id: str = "77", user: str = "root") -> Callabl
         prepared = PreparedHost(
             "host1",
             PreparedHostArgs(
-                host="host1", connection=connection, script="true", public_key="ssh-ed25519 BBBB", machine=server_id
+                host="host1",
+                connection=connection,
+                script="true",
+                owner="shop/prod 1f",
+                public_key="ssh-ed25519 BBBB",
+                machine=server_id,
             ),
         )
         made = DataVolume(

@@ -83,6 +83,7 @@ def prepare(
     host_key: str = "",
     wait: int = 2,
     own: bool = True,
+    owner: str = "",
     jump: Jump | None = None,
     **more: str,
 ) -> subprocess.CompletedProcess[str]:
@@ -96,6 +97,8 @@ def prepare(
         "QUAYSIDE_PORT": str(server.port),
         "QUAYSIDE_SHELL": "sh -s",
         "QUAYSIDE_PUBLIC_KEY": public(project),
+        "QUAYSIDE_OWNER": owner,
+        "QUAYSIDE_OWNER_FILE": str(server.home / "etc/owner"),
         "QUAYSIDE_WAIT": str(wait),
         "QUAYSIDE_BOOTS": "0",
         "QUAYSIDE_PREPARE": PREPARE_HOST,
@@ -164,6 +167,47 @@ def test_a_persons_own_key_lets_in_the_stacks_key_once(
     finally:
         os.kill(int(agent), 15)
     assert server.authorized.read_text() == f"{own}\n{public(project)}\n"
+
+
+def test_a_host_has_one_owner_until_it_is_freed(server: Server, project: Path) -> None:
+    server.authorized.write_text(public(project) + "\n")
+    mark = server.home / "etc/owner"
+    mark.unlink(missing_ok=True)
+    for _ in range(2):
+        assert prepare(server, project, "echo ran >>~/ran", owner="shop/prod 1f").stdout == "ready\n"
+        assert mark.read_text() == "shop/prod 1f\n"
+    for owner in ("shop/staging 2e", "shop/prod 3d"):
+        done = prepare(server, project, "echo ran >>~/ran", owner=owner)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"belongs to another stack, shop/prod 1f, so nothing was changed there; this is {owner}\n" in done.stderr
+    assert (server.home / "ran").read_text() == "ran\nran\n"
+    # As the message says.
+    mark.unlink()
+    assert prepare(server, project, "echo ran >>~/ran", owner="shop/staging 2e").stdout == "ready\n"
+    assert mark.read_text() == "shop/staging 2e\n"
+    (server.home / "ran").unlink()
+    mark.unlink()
+
+
+def test_a_key_is_not_let_in_on_a_host_of_another_stack(
+    server: Server, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = keygen(project / "own")
+    server.authorized.write_text(f"{own}\n")
+    mark = server.home / "etc/owner"
+    mark.parent.mkdir(exist_ok=True)
+    mark.write_text("shop/prod 1f\n")
+    started = subprocess.run(["ssh-agent", "-s", "-a", "a"], capture_output=True, text=True, check=True).stdout
+    agent = started.partition("SSH_AGENT_PID=")[2].partition(";")[0]
+    try:
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(project / "a"))
+        subprocess.run(["ssh-add", "-q", str(project / "own")], check=True)
+        done = prepare(server, project, "true", owner="shop/staging 2e")
+    finally:
+        os.kill(int(agent), 15)
+        mark.unlink()
+    assert "belongs to another stack, shop/prod 1f, so nothing was changed there" in done.stderr
+    assert server.authorized.read_text() == f"{own}\n"
 
 
 def test_a_host_that_lets_nobody_in_says_what_to_add(server: Server, project: Path) -> None:

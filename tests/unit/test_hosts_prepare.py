@@ -14,7 +14,7 @@ import yaml
 from planning.hosts import hostfiles
 from planning.hosts.entry import admission, authorized_keys
 from planning.hosts.hostfiles import HostFile, host_files, swap_size
-from planning.hosts.prepare import PREPARE, cloud_init, prepare_script
+from planning.hosts.prepare import PREPARE, SUMS, cloud_init, kept, prepare_script
 from settings.units import GIB
 
 FIREWALL = '#!/bin/sh\necho "firewall" >>"$CALLS"\n'
@@ -34,10 +34,13 @@ class Machine:
         self.root = folder / "root"
         self.calls = folder / "calls"
         self.bin = folder / "bin"
+        self.search = f"{self.bin}:{os.environ['PATH']}"
+        self.errors = ""
         self.bin.mkdir()
         (self.root / "run/systemd/system").mkdir(parents=True)
         for command in COMMANDS:
             self.stub(command)
+        self.stub("docker", record=False)
         self.stub("dpkg-query", '[ "$4" = docker-ce ] || echo "install ok installed"', record=False)
 
     def stub(self, command: str, body: str = "", *, record: bool = True) -> None:
@@ -48,13 +51,14 @@ class Machine:
 
     def environment(self) -> Mapping[str, str]:
         found = {**os.environ, "QUAYSIDE_ROOT": str(self.root), "CALLS": str(self.calls)}
-        return {**found, "PATH": f"{self.bin}:{found['PATH']}"}
+        return {**found, "PATH": self.search}
 
     def prepare(self, found: Mapping[str, HostFile]) -> tuple[int, list[str], list[str]]:
         """Exit code, files that were changed, commands that were called."""
         self.calls.write_text("")
         script = prepare_script(found)
         ran = subprocess.run(["sh"], input=script, capture_output=True, text=True, check=False, env=self.environment())
+        self.errors = ran.stderr
         changed = [line.removeprefix("changed ") for line in ran.stdout.splitlines() if line.startswith("changed ")]
         return ran.returncode, changed, self.calls.read_text().splitlines()
 
@@ -67,6 +71,8 @@ def machine(tmp_path: Path) -> Machine:
 ALWAYS = [
     "apt-mark showhold",
     "apt-mark hold docker.io",
+    "apt-mark hold docker-cli",
+    "apt-mark hold docker-ce-cli",
     "apt-mark hold containerd",
     "apt-mark hold containerd.io",
     "apt-mark hold runc",
@@ -158,13 +164,13 @@ def test_the_scripts_are_clean(tmp_path: Path) -> None:
 def test_everything_is_put_in_place_and_started(machine: Machine) -> None:
     code, changed, calls = machine.prepare(files())
     assert code == 0
-    assert changed == sorted(files())
+    assert sorted(changed) == sorted(files())
     for path, file in files().items():
         there = machine.root / path.lstrip("/")
         assert there.read_text() == file.content
         assert there.stat().st_mode & 0o7777 == file.mode
     assert calls == [
-        *ALWAYS[:5],
+        *ALWAYS[:7],
         "systemctl daemon-reload",
         "firewall",
         "sshd -t",
@@ -175,21 +181,22 @@ def test_everything_is_put_in_place_and_started(machine: Machine) -> None:
         f"sysctl --quiet --load {machine.root}{hostfiles.SYSCTL}",
         "systemctl restart chrony",
         "systemctl restart quayside-swap",
-        *ALWAYS[5:],
+        *ALWAYS[7:],
     ]
 
 
 def test_a_second_run_changes_and_restarts_nothing(machine: Machine) -> None:
     machine.prepare(files())
     before = {path: path.stat().st_mtime_ns for path in machine.root.rglob("*") if path.is_file()}
-    state = {machine.root / "var/lib/quayside" / name for name in ("changed", "files")}
+    state = {machine.root / "var/lib/quayside" / name for name in ("changed", "files", "sums", "daemon.json")}
     assert machine.prepare(files()) == (0, [], ALWAYS)
     after = {path: path.stat().st_mtime_ns for path in machine.root.rglob("*") if path.is_file()}
     assert {path for path in before | after if before.get(path) != after.get(path)} <= state
 
 
 def test_what_is_held_already_is_not_held_again(machine: Machine) -> None:
-    machine.stub("apt-mark", '[ "$1" != showhold ] || printf "docker.io\\ncontainerd\\ncontainerd.io\\nrunc\\n"')
+    held = "docker.io docker-cli docker-ce docker-ce-cli containerd containerd.io runc"
+    machine.stub("apt-mark", f'[ "$1" != showhold ] || printf "%s\\n" {held}')
     _, _, calls = machine.prepare(files())
     assert [call for call in calls if call.startswith("apt-mark")] == ["apt-mark showhold"]
 
@@ -226,13 +233,13 @@ def test_sshd_s_configuration_is_tried_first(machine: Machine) -> None:
 
 
 def test_what_was_there_before_is_kept_once(machine: Machine) -> None:
-    daemon = machine.root / hostfiles.DAEMON.lstrip("/")
-    daemon.parent.mkdir(parents=True)
-    daemon.write_text("{}")
+    file = machine.root / hostfiles.SYSCTL.lstrip("/")
+    file.parent.mkdir(parents=True)
+    file.write_text("# theirs\n")
     machine.prepare(files())
-    machine.prepare({**files(), hostfiles.DAEMON: replace(files()[hostfiles.DAEMON], content="{ }\n")})
-    assert daemon.with_name("daemon.json.before-quayside").read_text() == "{}"
-    assert len(list(daemon.parent.iterdir())) == 2
+    machine.prepare({**files(), hostfiles.SYSCTL: replace(files()[hostfiles.SYSCTL], content="# ours\n")})
+    assert file.with_name(f"{file.name}.before-quayside").read_text() == "# theirs\n"
+    assert len(list(file.parent.iterdir())) == 2
 
 
 def test_missing_packages_are_installed(machine: Machine) -> None:
@@ -253,6 +260,127 @@ def test_without_systemd_services_are_left_alone(machine: Machine) -> None:
 def test_content_that_would_end_the_script_is_refused() -> None:
     with pytest.raises(ValueError, match="/x: cannot be put into a script"):
         prepare_script({"/x": HostFile(0o644, "a\nQUAYSIDE-END\nrm -rf /\n")})
+
+
+# --- what others made there -------------------------------------------------------------------------------------------
+
+THEIRS = {
+    "data-root": "/srv/docker",
+    "registry-mirrors": ["https://mirror.example.com"],
+    "insecure-registries": ["10.0.0.9:5000"],
+    "proxies": {"http-proxy": "http://me:secret@proxy.example.com"},
+    "log-driver": "journald",
+}
+
+
+def standing(machine: Machine, text: str, mode: int = 0o644) -> Path:
+    file = machine.root / hostfiles.DAEMON.lstrip("/")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    file.chmod(mode)
+    return file
+
+
+def test_docker_s_settings_are_merged_into_those_that_stand_there(machine: Machine) -> None:
+    file = standing(machine, json.dumps(THEIRS), 0o600)
+    code, changed, calls = machine.prepare(files())
+    assert (code, hostfiles.DAEMON in changed, "systemctl restart docker" in calls) == (0, True, True)
+    ours = json.loads(files()[hostfiles.DAEMON].content)
+    # Their driver stays, and options of ours would not be its.
+    del ours["log-opts"]
+    assert json.loads(file.read_text()) == {**ours, **THEIRS}
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert json.loads(file.with_name("daemon.json.before-quayside").read_text()) == THEIRS
+    assert machine.prepare(files()) == (0, [], ALWAYS)
+
+
+def test_what_is_no_longer_ours_goes_and_what_others_add_stays(machine: Machine) -> None:
+    machine.prepare(files())
+    file = machine.root / hostfiles.DAEMON.lstrip("/")
+    standing(machine, json.dumps({**json.loads(file.read_text()), "dns": ["9.9.9.9"]}))
+    ours = {"live-restore": True, "userland-proxy": True, "max-concurrent-downloads": 6}
+    assert machine.prepare({**files(), hostfiles.DAEMON: HostFile(0o644, json.dumps(ours) + "\n")})[0] == 0
+    assert json.loads(file.read_text()) == {**ours, "dns": ["9.9.9.9"]}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("live-restore", False),
+        ("userland-proxy", False),
+        ("iptables", False),
+        ("ip-forward", False),
+        ("ip-masq", False),
+        ("firewall-backend", "nftables"),
+        ("userns-remap", "default"),
+    ],
+)
+def test_settings_that_a_fleet_cannot_have_are_refused_before_anything_changes(
+    machine: Machine, key: str, value: object
+) -> None:
+    file = standing(machine, json.dumps({"data-root": "/srv/docker", key: value}))
+    before = file.read_text()
+    assert machine.prepare(files()) == (1, [], [])
+    assert f'{file} has "{key}": {json.dumps(value)}, and ' in machine.errors
+    assert file.read_text() == before
+    assert [path.name for path in (machine.root / "etc").rglob("*") if path.is_file()] == ["daemon.json"]
+
+
+def test_settings_that_are_no_json_are_refused(machine: Machine) -> None:
+    file = standing(machine, "{ no json")
+    assert machine.prepare(files()) == (1, [], [])
+    assert f"{file} is no JSON object" in machine.errors
+
+
+def test_another_system_is_refused_before_anything_changes(machine: Machine) -> None:
+    for tool in ("dpkg-query", "apt-get"):
+        (machine.bin / tool).unlink()
+    for tool in ("sh", "sed"):
+        (machine.bin / tool).symlink_to(f"/bin/{tool}")
+    machine.search = str(machine.bin)
+    assert machine.prepare(files()) == (1, [], [])
+    assert "and a host of a fleet is Debian 12 or 13, or Ubuntu 22.04 or 24.04" in machine.errors
+    assert not (machine.root / "etc").exists()
+
+
+def test_a_docker_in_swarm_mode_is_refused(machine: Machine) -> None:
+    machine.stub("docker", "echo active", record=False)
+    assert machine.prepare(files()) == (1, [], [])
+    assert "swarm mode" in machine.errors
+
+
+def test_the_docker_client_is_installed_where_docker_comes_without_it(machine: Machine) -> None:
+    (machine.bin / "docker").unlink()
+    tools = ("sh", "sed", "cat", "mkdir", "touch", "chmod", "cmp", "stat", "grep", "rm", "mv", "sha256sum", "env")
+    for tool in tools:
+        (machine.bin / tool).symlink_to(str(shutil.which(tool)))
+    machine.search = str(machine.bin)
+    _, _, calls = machine.prepare(files())
+    assert [call for call in calls if call.endswith(" docker-cli") and " install " in call]
+
+
+def test_what_stands_is_known_by_its_sums_and_the_kept_script_puts_it_back(machine: Machine) -> None:
+    run = ["sh", "-c", kept(prepare_script(files()))]
+    machine.calls.write_text("")
+    subprocess.run(run, check=True, capture_output=True, env=machine.environment())
+    check = ["sha256sum", "--check", "--quiet", str(machine.root / SUMS.lstrip("/"))]
+    assert subprocess.run(check, capture_output=True, check=False).returncode == 0
+    changed = machine.root / hostfiles.SYSCTL.lstrip("/")
+    changed.write_text("# another's\n")
+    found = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (1, f"{changed}: FAILED\n")
+    subprocess.run(
+        [str(machine.root / PREPARE.lstrip("/"))], check=True, capture_output=True, env=machine.environment()
+    )
+    assert changed.read_text() == files()[hostfiles.SYSCTL].content
+    assert subprocess.run(check, capture_output=True, check=False).returncode == 0
+
+
+def test_a_script_that_failed_is_not_kept(machine: Machine) -> None:
+    standing(machine, '{"iptables": false}')
+    run = ["sh", "-c", kept(prepare_script(files()))]
+    assert subprocess.run(run, check=False, capture_output=True, env=machine.environment()).returncode == 1
+    assert not (machine.root / PREPARE.lstrip("/")).exists()
 
 
 # --- cloud-init ------------------------------------------------------------------------------------------------------

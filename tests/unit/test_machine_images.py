@@ -56,12 +56,12 @@ class Builder(Machine):
         return ran.returncode, ran.stdout + ran.stderr, self.calls.read_text().splitlines()
 
     def files(self) -> Mapping[str, tuple[int, str]]:
-        """Every file, but for the notes of what this very run changed."""
+        """Every file, but for the notes of what this very run changed, and where."""
         found = {path.relative_to(self.root): path for path in self.root.rglob("*") if path.is_file()}
         return {
             str(name): (path.stat().st_mode & 0o7777, "".join(sorted(path.read_text().splitlines(True))))
             for name, path in found.items()
-            if str(name) != "var/lib/quayside/changed"
+            if str(name) not in {"var/lib/quayside/changed", "var/lib/quayside/sums"}
         }
 
 
