@@ -95,7 +95,7 @@ class Fleet(pulumi.ComponentResource):
             "deploy", DeployKeyArgs(stack=loaded.stack.name, number=loaded.stack.access.deploy_key), self._child
         )
         self.private_key, self.public_key = self._key.private_key, self._key.public_key
-        self._owner = Owner("owner", OwnerArgs(project=loaded.stack.project, stack=loaded.stack.name), self._child)
+        self.owner = Owner("owner", OwnerArgs(project=loaded.stack.project, stack=loaded.stack.name), self._child)
         self._visitors: dict[str, pulumi.Output[str]] = {}
         self._visitors6: dict[str, pulumi.Output[str]] = {}
         self._sources: dict[str, pulumi.Output[str]] = {}
@@ -260,7 +260,7 @@ class Fleet(pulumi.ComponentResource):
             connection=machine.connection,
             script=script,
             public_key=self._key.public_key,
-            owner=self._owner.mark,
+            owner=self.owner.mark,
             machine=machine.id,
             ranges=", ".join(ssh_ranges(self._security, machine.host)),
             down=machine.host.down,
@@ -286,7 +286,7 @@ class Fleet(pulumi.ComponentResource):
             host=host.name,
             connection=machine.connection,
             stack=self._plan.naming.key,
-            owner=self._owner.mark,
+            owner=self.owner.mark,
             wanted=room(services, plan.registry if not host.down else None),
             data=data(host, services),
             keep=staying(host),
@@ -620,6 +620,7 @@ def outputs(planned: FleetPlan, admits: FleetSecurity, made: Fleet) -> Mapping[s
                 **_jump(machine.connection.jump),
                 "down": machine.host.down,
                 "slots": tables.slots(planned, name),
+                "owner": made.owner.mark,
             }
             for name, machine in made.machines.items()
         },

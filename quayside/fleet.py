@@ -42,6 +42,8 @@ class Host:
     jump_host_key: str | None = None
     slots: Sequence[str]
     """What the plan has running there."""
+    owner: str = ""
+    """The stack's mark, as it is to be on the host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,7 @@ def deployed(where: Project) -> Fleet:
             slots=[str(slot) for slot in host["slots"]],
             jump=host.get("jump"),
             jump_host_key=host.get("jump_host_key"),
+            owner=str(host.get("owner") or ""),
         )
         for name, host in known.items()
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from cryptography import x509
@@ -15,11 +15,11 @@ from rich.table import Table
 
 from planning.hosts.gateway import FILES
 from planning.hosts.slots import service_of
-from quayside import status
+from quayside import host_state, status
 from quayside.containers import Container, ask_edge, of_stack, parse_stat, parse_state
 from quayside.fleet import Fleet, Host, Reached, side_by_side, tunnels
 from quayside.shell import CommandError, run
-from settings.units import MIB
+from settings.units import GIB, MIB
 
 MESH_DAYS = 90
 """Edges' own certificates are renewed a year before they end by any `up`; one so near its end has seen none."""
@@ -55,6 +55,9 @@ class Answer:
     trouble: Sequence[str]
     unseen: Sequence[tuple[str, str]]
     """(service, other host) that this host's edge finds down."""
+    free: int = 0
+    """Bytes of disk for Docker; 0 where nobody knows."""
+    size: int = 0
 
 
 def show(fleet: Fleet, console: Console) -> None:
@@ -82,6 +85,10 @@ def show(fleet: Fleet, console: Console) -> None:
     console.print(table)
     for url in fleet.urls:
         console.print(f"  {url}", markup=False, highlight=False)
+    for name, one in answers.items():
+        if one.size:
+            told = f"{name}: {one.free / GIB:.1f} of {one.size / GIB:.1f} GiB of disk free"
+            console.print(f"  {told}", markup=False, highlight=False)
     lines = [f"{name}: {said}" for name, said in unreachable.items() if not fleet.hosts[name].down]
     lines += [f"{name}: {said}" for name, answer in answers.items() for said in answer.trouble]
     for line in [*lines, *_not_seen(answers)]:
@@ -106,13 +113,15 @@ def _ask(fleet: Fleet, reached: Reached) -> Answer:
     if edge is not None and edge.running and not stat:
         trouble.append("its edge does not answer, so nobody reaches what runs there")
     pems = run([*reached.docker, "exec", edge.id, "sh", "-c", _CONFIGURED], timeout=15).stdout if edge and stat else ""
-    return answer(
+    system = host_state.ask(fleet, reached.host)
+    said = answer(
         reached.host,
         containers,
         parse_state(state, status_of),
-        [*trouble, *ending(pems, datetime.now(UTC))],
+        [*trouble, *system.trouble, *ending(pems, datetime.now(UTC))],
         list(unseen(status_of, fleet.hosts)),
     )
+    return replace(said, free=system.free, size=system.size)
 
 
 def answer(

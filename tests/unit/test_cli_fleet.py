@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import io
 import json
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from quayside import data, fleet, fleet_observe, fleet_status, lifecycle
+from quayside import data, fleet, fleet_observe, fleet_status, host_state, lifecycle
 from quayside.__main__ import main
 from quayside.containers import Container
 from quayside.shell import CommandError
@@ -153,6 +154,27 @@ def test_an_edge_tells_of_services_on_other_hosts_that_it_does_not_reach() -> No
         ("svc_web", "BACKEND"): "UP",
     }
     assert list(fleet_status.unseen(stat, ["h1", "h2", "h3"])) == [("cart", "h2"), ("web", "h2")]
+
+
+def test_a_host_tells_of_its_disk_its_owner_and_what_others_changed() -> None:
+    text = (
+        "owner shop/staging 2e\ndisk 3145728 41943040\nchanged /etc/docker/daemon.json\nopen INPUT -j QUAYSIDE-INPUT\n"
+    )
+    found = host_state.told(text, dataclasses.replace(host("h1"), owner="shop/prod 1f"))
+    assert (found.free, found.size) == (3 * 1024**3, 40 * 1024**3)
+    assert [line.split(";")[0] for line in found.trouble] == [
+        "it belongs to another stack now: shop/staging 2e",
+        "/etc/docker/daemon.json is not as it was prepared",
+        "its packet filter is not in force (no INPUT -j QUAYSIDE-INPUT)",
+        "3.0 GiB of disk are free for Docker",
+    ]
+    assert (
+        host_state.told(
+            "owner shop/prod 1f\ndisk 31457280 41943040\n", dataclasses.replace(host("h1"), owner="shop/prod 1f")
+        ).trouble
+        == ()
+    )
+    assert host_state.told("", host("h1")) == host_state.HostState(free=0, size=0, trouble=())
 
 
 def test_an_image_is_shown_with_as_much_of_its_digest_as_tells_two_apart() -> None:
