@@ -40,13 +40,16 @@ _KEPT_END = "QUAYSIDE-KEPT-END"
 PACKAGES = ("docker.io", "iptables", "chrony", "unattended-upgrades")
 
 
-def prepare_script(files: Mapping[str, HostFile], packages: Sequence[str] = PACKAGES, *, entry: str = "") -> str:
+def prepare_script(
+    files: Mapping[str, HostFile], packages: Sequence[str] = PACKAGES, *, entry: str = "", first: bool = False
+) -> str:
     """The script. Run as root; ``QUAYSIDE_ROOT`` puts the files below another folder, for tests and image builders.
 
-    ``entry`` comes before all else: `entry.admission` and `entry.authorized_keys`.
+    ``entry`` comes before all else: `entry.admission` and `entry.authorized_keys`. The ``first`` one of a machine, which
+    has to fit into user data, leaves Docker's settings of an own image as they are: the next one merges.
     """
     others = {path: file for path, file in files.items() if path != DAEMON}
-    docker = _daemon(files[DAEMON].content) if DAEMON in files else ""
+    docker = _daemon(files[DAEMON].content, first) if DAEMON in files else ""
     parts = {"@install@": install(packages), "@daemon@": docker, "@puts@": puts(others), "@entry@": entry}
     text = _SCRIPT
     for mark, part in parts.items():
@@ -75,8 +78,10 @@ def _put(path: str, mode: str, content: str) -> str:
     return f"put {mode} {path} <<'{_END}'\n{content}{_END}\n"
 
 
-def _daemon(content: str) -> str:
+def _daemon(content: str, first: bool) -> str:
     """Shell: Docker's settings, merged into those that are there."""
+    if first:
+        return f'if [ ! -s "$root{DAEMON}" ]; then\n{_put(DAEMON, "0644", content)}fi\n'
     return _DAEMON.format(path=DAEMON, end=_END, ours=content, merge=_merge_program())
 
 
@@ -101,7 +106,7 @@ def cloud_init(
     host_key: tuple[str, str] | None = None,
 ) -> str:
     """User data of a new host. ``entry`` is `prepare_script`'s; ``host_key`` is its private and public ed25519 key."""
-    script = _Text(prepare_script(files, entry=entry))
+    script = _Text(prepare_script(files, entry=entry, first=True))
     config: dict[str, object] = {
         "disable_root": False,
         "ssh_pwauth": False,

@@ -326,6 +326,18 @@ def test_settings_that_a_fleet_cannot_have_are_refused_before_anything_changes(
     assert [path.name for path in (machine.root / "etc").rglob("*") if path.is_file()] == ["daemon.json"]
 
 
+def test_the_first_script_leaves_settings_of_an_image_to_the_next(machine: Machine) -> None:
+    script = prepare_script(files(), first=True)
+    subprocess.run(["sh", "-c", script], check=True, capture_output=True, env=machine.environment())
+    daemon = machine.root / hostfiles.DAEMON.lstrip("/")
+    assert daemon.read_text() == files()[hostfiles.DAEMON].content
+    standing(machine, json.dumps(THEIRS))
+    subprocess.run(["sh", "-c", script], check=True, capture_output=True, env=machine.environment())
+    assert json.loads(daemon.read_text()) == THEIRS
+    assert machine.prepare(files())[1] == [hostfiles.DAEMON]
+    assert json.loads(daemon.read_text()).items() >= THEIRS.items()
+
+
 def test_settings_that_are_no_json_are_refused(machine: Machine) -> None:
     file = standing(machine, "{ no json")
     assert machine.prepare(files()) == (1, [], [])
@@ -389,7 +401,7 @@ KEYS = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43 + " admin@example.com
 HOST_KEY = ("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n", "ssh-ed25519 AAAA")
 
 
-def test_cloud_init_runs_the_same_script() -> None:
+def test_cloud_init_runs_the_first_script() -> None:
     entry = authorized_keys("shop/prod", KEYS)
     text = cloud_init(files(), entry=entry, host_key=HOST_KEY)
     assert text.startswith("#cloud-config\n")
@@ -402,7 +414,7 @@ def test_cloud_init_runs_the_same_script() -> None:
                 "path": PREPARE,
                 "owner": "root:root",
                 "permissions": "0700",
-                "content": prepare_script(files(), entry=entry),
+                "content": prepare_script(files(), entry=entry, first=True),
             }
         ],
         "runcmd": [[PREPARE]],
