@@ -184,7 +184,7 @@ def test_who_does_not_declare_redis_reaches_it_from_no_host(outside: Outside) ->
 def test_an_edge_with_a_certificate_of_another_authority_is_refused(outside: Outside, tmp_path: Path) -> None:
     """Asked from host1, since the filter lets nobody else near it."""
     target = outside.fleet["host2"]
-    own = outside.in_edge("host1", f"cat {FILES}/host1-*.pem")
+    own = outside.in_edge("host1", f"cat {FILES}/host_host1_*.pem")
 
     def asked(certificate: bytes | str | None) -> str:
         return by_certificate((target.address, MESH_PORT), certificate, server="api.host2.quayside", host="api")

@@ -324,7 +324,7 @@ def test_only_who_declares_it_reaches_redis(release: Release) -> None:
 
 def test_who_has_no_certificate_of_ours_is_refused(release: Release, tmp_path: Path) -> None:
     """From another host, by TLS 1.3: the refusal comes with the first thing that is read."""
-    own = release.fleet["host1"].docker("exec", EDGE, "sh", "-c", f"cat {FILES}/host1-*.pem")
+    own = release.fleet["host1"].docker("exec", EDGE, "sh", "-c", f"cat {FILES}/host_host1_*.pem")
 
     def asked(certificate: bytes | str | None) -> str:
         address = release.fleet["host3"].address, MESH_PORT
@@ -512,7 +512,7 @@ def test_a_host_that_fails_to_switch_fails_no_request(release: Release) -> None:
             while not in_edge(release, "host2", "wget -q -O - http://127.0.0.1:9903/ || true").startswith("accept-"):
                 assert process.poll() is None
                 time.sleep(0.1)
-            in_edge(release, "host2", "mkdir aside && mv mesh/host2-*.pem aside")
+            in_edge(release, "host2", "mkdir aside && mv mesh/host_host2_*.pem aside")
         finally:
             output, _ = process.communicate(timeout=240)
         assert process.returncode == 1, output
