@@ -126,7 +126,8 @@ def _behind(name: str, stack: Stack, owners: Mapping[str, Mapping[str, str]]) ->
     pins = service.priority
     if native and written:
         (pattern, first), *rest = written.items()
-        claims = [Claim(route=first, pattern=pattern, pin=pins.get(pattern), also=tuple(route for _, route in rest))]
+        also = tuple(route for _, route in rest)
+        claims = [Claim(route=first, pattern=pattern, pin=pins.get(pattern), also=also, native=True)]
     else:
         claims = [Claim(route=route, pattern=pattern, pin=pins.get(pattern)) for pattern, route in written.items()]
     return _Behind(
@@ -186,8 +187,10 @@ def _rule(one: _Behind, claim: Claim, found: Mapping[tuple[str, str], int]) -> R
     priority = found.get((route.host, route.path))
     if priority is None:
         return None  # a problem says why
+    name = f"{one.number}:{route.host}{route.path}"
     return Rule(
-        name=f"{one.number}:{route.host}{route.path}",
+        # A native rule leads to its own service's groups for good, so that another service's is another rule.
+        name=f"{name}:{route.service}" if one.native else name,
         priority=priority,
         hosts=list(dict.fromkeys(route.host for route in claim.routes)),
         paths=() if route.path == "/" else (route.path, f"{route.path}/*"),

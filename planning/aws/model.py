@@ -60,10 +60,14 @@ class TargetGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One listener rule: named by its first route, so that a route keeps its rule when it changes hands."""
+    """One listener rule: named by its first route, so that a route keeps its rule when it changes hands.
+
+    That of a native rollout is named by its service, too, and has a number of its own kind: its actions are ECS's, and
+    can be given neither another service's groups nor a second group.
+    """
 
     name: str
-    """Logical: balancer, host and path."""
+    """Logical: balancer, host and path; of a native rollout the service as well."""
     priority: int
     hosts: Sequence[str]
     paths: Sequence[str]

@@ -21,6 +21,10 @@ WILDCARD = (150, 200, 300, 600)
 """Sizes for hosts with `*` and paths of 3, 2, 1, 0 parts, for each of 5, 4, 3, 2 labels behind the `*.`."""
 LABELS = (5, 4, 3, 2)
 LAST = 50000
+NATIVE = 10
+"""Each band's first tenth is for rules that ECS moves. So a route that becomes native, or is it no longer, has another
+rule on another number: AWS has no two on one, and Pulumi makes the new before it deletes the old. While both are there,
+it is the native one that answers: it is made with all requests on the group that serves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,8 @@ class Claim:
     pin: int | None = None
     also: Sequence[Route] = ()
     """Of the same band: routes that one rule carries for several hosts."""
+    native: bool = False
+    """Whether ECS moves the rule."""
 
     @property
     def at(self) -> str:
@@ -52,17 +58,17 @@ def labels(route: Route) -> int | None:
     return route.host.count(".") if route.host.startswith("*.") else None
 
 
-def band(route: Route) -> range | None:
+def band(route: Route, *, native: bool = False) -> range | None:
     """The numbers kept for routes as specific as this one; None for what is deeper or longer than any band."""
     count = labels(route)
     if depth(route) >= (len(EXACT) if count is None else len(WILDCARD)) or not (count is None or count in LABELS):
         return None
-    return _nearest(route)
+    return _nearest(route, native=native)
 
 
-def slot(route: Route) -> int:
+def slot(route: Route, *, native: bool = False) -> int:
     """The number that belongs to a route: a place in its band, or in the nearest one."""
-    numbers = _nearest(route)
+    numbers = _nearest(route, native=native)
     digest = hashlib.sha256(f"{route.host}{route.path}".encode()).digest()
     return numbers[int.from_bytes(digest[:8]) % len(numbers)]
 
@@ -92,7 +98,7 @@ def covers(wide: str, host: str) -> bool:
     return wide.startswith("*.") and host.removeprefix("*").endswith(wide[1:])
 
 
-def _nearest(route: Route) -> range:
+def _nearest(route: Route, *, native: bool) -> range:
     count = labels(route)
     if count is None:
         start, sizes = 1, EXACT
@@ -101,7 +107,8 @@ def _nearest(route: Route) -> range:
         start, sizes = 1 + sum(EXACT) + block * sum(WILDCARD), WILDCARD
     place = len(sizes) - 1 - min(depth(route), len(sizes) - 1)
     start += sum(sizes[:place])
-    return range(start, start + sizes[place])
+    ordinary = start + sizes[place] // NATIVE
+    return range(start, ordinary) if native else range(ordinary, start + sizes[place])
 
 
 class _Table:
@@ -114,7 +121,7 @@ class _Table:
             if claim.pin is not None:
                 self.numbers[claim] = claim.pin
             elif band(claim.route) is not None:
-                self.numbers[claim] = slot(claim.route)
+                self.numbers[claim] = slot(claim.route, native=claim.native)
         self.owners: dict[int, Claim] = {}
         self.taken = set(self.numbers.values())
         """Numbers that some route has, or that some message proposes."""
@@ -193,7 +200,7 @@ class _Table:
             theirs = self.numbers.get(other)
             if theirs is not None:
                 low, high = (max(low, theirs), high) if is_more_specific else (low, min(high, theirs))
-        numbers, start = _nearest(claim.route), slot(claim.route)
+        numbers, start = _nearest(claim.route, native=claim.native), slot(claim.route, native=claim.native)
         for number in (*range(start, numbers.stop), *range(numbers.start, start), *range(low + 1, high)):
             if low < number < high and number not in self.taken:
                 self.taken.add(number)

@@ -75,7 +75,7 @@ def test_it_rehearses_without_a_problem_and_says_what_should_be_known(report: Re
 
 def test_web_is_one_rule_that_ecs_moves(report: Report) -> None:
     """`{domain}/app` leads where `{domain}` leads anyway, so one rule says all of web's routes."""
-    rule = inputs(report, "aws:lb/listenerRule:ListenerRule", "1:example.com/")
+    rule = inputs(report, "aws:lb/listenerRule:ListenerRule", "1:example.com/:web")
     assert rule["conditions"] == [{"hostHeader": {"values": ["example.com", "www.example.com"]}}]
     (action,) = rule["actions"]
     assert [group["weight"] for group in action["forward"]["targetGroups"]] == [100, 0]

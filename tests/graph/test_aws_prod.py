@@ -175,7 +175,7 @@ def test_a_native_rollout_gets_its_rule_first_and_keeps_its_weights(report: Repo
     rule = next(
         found
         for name, found in of_type(report, "aws:lb/listenerRule:ListenerRule").items()
-        if name.endswith("shop.example.com/")
+        if name.endswith("shop.example.com/:web")
     )
     assert rule["urn"] in service["dependencies"]
     assert rule["ignoreChanges"] == ["actions"]
