@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rehearsal.aws_changes import change_notes
 from rehearsal.checks import Finding
 from rehearsal.errors import RehearsalError
 from rehearsal.preview import Report
@@ -34,6 +35,8 @@ class Difference:
     changed: Changes
     ignored: Changes
     """Inputs that differ and that Pulumi leaves as they are, for the resource says `ignoreChanges`."""
+    notes: tuple[str, ...] = ()
+    """What the change stops, restarts or cannot do."""
 
     def lines(self) -> list[str]:
         """One line a resource, and one for each input that changed."""
@@ -42,6 +45,7 @@ class Difference:
             lines.append(f"{'~' if urn in self.changed else '='} {_title(urn)}")
             lines += _inputs(self.changed.get(urn, {}))
             lines += [f"{line} (ignored)" for line in _inputs(self.ignored.get(urn, {}))]
+        lines += [f"! {note}" for note in self.notes]
         return lines or ["no difference"]
 
     def to_json(self) -> dict[str, Any]:
@@ -50,6 +54,7 @@ class Difference:
             "removed": list(self.removed),
             "changed": _json(self.changed),
             "ignored": _json(self.ignored),
+            "notes": list(self.notes),
         }
 
 
@@ -69,7 +74,7 @@ def against(report: Report, root: Path, ref: str) -> Difference:
                 into = changed if kept_old.get(key) != kept_new.get(key) else ignored
                 into.setdefault(urn, {})[key] = (old.get(key), new.get(key))
     added, removed = sorted(now.keys() - then.keys()), sorted(then.keys() - now.keys())
-    return Difference(tuple(added), tuple(removed), changed, ignored)
+    return Difference(tuple(added), tuple(removed), changed, ignored, tuple(change_notes(then, now)))
 
 
 def _steps(path: str) -> list[str]:

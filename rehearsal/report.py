@@ -66,7 +66,7 @@ def print_difference(difference: Difference, ref: str, console: Console) -> None
     """What changes from `ref` to the tree as it is."""
     console.print(Text(f"\nAgainst {ref}", style="bold"))
     for line in difference.lines():
-        style = {"+": "green", "-": "red", "~": "yellow"}.get(line[:1], "dim")
+        style = {"+": "green", "-": "red", "~": "yellow", "!": "bold yellow"}.get(line[:1], "dim")
         console.print(Text(line, style=style), soft_wrap=True)
 
 

@@ -297,7 +297,7 @@ class Service(Settings):
     slow_start: WarmUp | None = None
     """AWS: time in which a new replica's share of the requests grows to the full one."""
     architecture: Literal["amd64", "arm64"] | None = None
-    """AWS: what the image is built for. Unset: what the pool is, and amd64 on Fargate."""
+    """AWS: what the image is built for. Unset: what the pool is, also on Fargate, and amd64 without a pool."""
     permissions: tuple[Permission, ...] = ()
     """AWS: what the service's own role may do."""
     egress: tuple[Egress, ...] | None = None

@@ -37,7 +37,8 @@ class SecurityGroups(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: SecurityGroupsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("quayside:aws:SecurityGroups", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
+        # One that a group outside the stack names is never deleted: AWS's refusal is told, not waited for.
+        child = pulumi.ResourceOptions(parent=self, custom_timeouts=pulumi.CustomTimeouts(delete="5m"))
         self._s3 = args.s3_prefix_list_id
         self.ids = {
             group: aws.ec2.SecurityGroup(

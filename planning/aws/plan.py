@@ -139,9 +139,8 @@ def _service(
             problems.append(fargate.problem(f"services/{name}", cpu / 1024, memory * MIB))
         else:
             cpu, memory = size.cpu, size.memory
-    architecture: Literal["amd64", "arm64"] = "amd64"
-    if service.on == "ec2" and pool is not None:
-        architecture = pool.architecture
+    # On Fargate, too: one image does not change what it is built for when its service moves between the two.
+    architecture: Literal["amd64", "arm64"] = "amd64" if pool is None else pool.architecture
     groups = {g.role: g for b in behind for g in b.target_groups if g.service == name}
     rules = [rule for b in behind for rule in b.rules if rule.service == name]
     native = next((rule for rule in rules if rule.native), None)
