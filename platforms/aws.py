@@ -29,6 +29,7 @@ from components.aws.task_definition import DataVolume
 from planning.aws.model import AwsImage, AwsPlan, AwsService, BalancerPlan, Rule
 from planning.aws.plan import plan
 from planning.names import Naming
+from planning.notes import notes
 from platforms.aws_outputs import outputs
 from settings.load import Loaded
 from settings.stack import RunRegistry, Stack
@@ -373,7 +374,7 @@ class Aws(pulumi.ComponentResource):
 
 def build(loaded: Loaded) -> Mapping[str, object]:
     planned = plan(loaded.stack, loaded.sources)
-    for note in planned.notes:
+    for note in [*planned.notes, *notes(loaded.stack)]:
         pulumi.log.warn(note)
     made = Aws("aws", loaded, planned)
     return outputs(planned, made)

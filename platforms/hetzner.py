@@ -40,6 +40,7 @@ from planning.hosts.room import data, room, staying
 from planning.hosts.security import BALANCER, Addresses, admitted, lets_burst_in, of_admins, security, ssh_ranges, who
 from planning.hosts.site import https, issued_names, managed_tls
 from planning.names import EDGE, on_host
+from planning.notes import notes as notes_everywhere
 from planning.plan import ServicePlan
 from planning.registry import NAME as REGISTRY
 from planning.registry import RegistryPlan, is_pulled_here
@@ -565,7 +566,7 @@ class Fleet(pulumi.ComponentResource):
 def build(loaded: Loaded) -> Mapping[str, object]:
     stack = loaded.stack
     planned, permanent, admits = decided(stack, loaded.sources)
-    for note in notes(stack, planned.fleet):
+    for note in [*notes(stack, planned.fleet), *notes_everywhere(stack)]:
         pulumi.log.warn(note)
     made = Fleet("fleet", loaded, planned, permanent, admits)
     return outputs(planned, admits, made)

@@ -14,6 +14,7 @@ from components.docker.stateful_service import StatefulService, StatefulServiceA
 from planning import Plan, plan
 from planning.edge import PUBLIC_PORT, EdgeConfig, edge_image, render
 from planning.names import EDGE
+from planning.notes import notes
 from settings.load import Loaded
 from settings.units import MIB
 
@@ -101,6 +102,8 @@ class Local(pulumi.ComponentResource):
 
 def build(loaded: Loaded) -> Mapping[str, object]:
     planned = plan(loaded.stack, loaded.sources)
+    for note in notes(loaded.stack):
+        pulumi.log.warn(note)
     Local("local", loaded, planned)
     return outputs(planned)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -183,3 +184,9 @@ def test_what_the_settings_take_docker_takes(
     project = Project(tmp_path_factory.mktemp("taken") / "project", taken)
     resources = project.rehearse().resources  # refuses a report with problems
     assert len(running(resources)) == len(taken)
+
+
+def test_a_preview_tells_what_is_probably_not_meant(tmp_path: Path) -> None:
+    both = {"image": "acme/web:1", "volume": "/app/uploads"}
+    report = Project(tmp_path / "project", {"web": both, "worker": both}).rehearse()
+    assert [note for note in report.notes if note.startswith("services/web/volume: web, worker run acme/web")]

@@ -11,6 +11,7 @@ import pytest
 from planning import Plan, plan
 from planning.aws.model import AwsPlan
 from planning.aws.plan import plan as plan_aws
+from planning.notes import notes
 from settings.parse import parse
 from settings.problems import ConfigError
 from settings.rules_mounts import inner_folders
@@ -432,3 +433,35 @@ def test_23_on_aws_a_task_has_a_name_of_its_own() -> None:
         "    set services/mq/env: {RABBITMQ_NODENAME: rabbit@localhost}"
     ]
     on_aws(BROKER.replace("volume:", "env: {RABBITMQ_NODENAME: rabbit@localhost}, volume:"))
+
+
+# --- 28: services of one image with a volume each; and 21: what looks like gRPC --------------------------------------
+
+
+def told(services: str) -> list[str]:
+    return [note.partition(":")[0] for note in notes(stack(services, LOCAL))]
+
+
+def test_28_two_volumes_at_one_path_of_one_image_are_told() -> None:
+    text = """
+    services:
+      web: {image: "acme/web:1", port: 3000, volume: /app/uploads}
+      worker: {image: "acme/web:2", command: [worker], volume: /app/uploads}
+      cache: {image: redis, volume: /data}
+      queue: {image: "other/redis", volume: /data}
+    """
+    (note,) = notes(stack(text, LOCAL))
+    assert note == (
+        "services/web/volume: web, worker run acme/web, and each has a volume of its own at /app/uploads: none sees the "
+        "files of another. Where they are to share files, let one of them keep those, or an object store"
+    )
+
+
+def test_21_what_looks_like_grpc_on_a_route_is_told() -> None:
+    assert told("services: {api: {image: example/grpc, port: 9000}}") == ["services/api/protocol"]
+    assert told("services: {grpc: {image: example/api, port: 50051}}") == ["services/grpc/protocol"]
+    assert told("services: {api: {image: example/api, port: 50051}}") == ["services/api/protocol"]
+    assert not told("services: {api: {image: example/api, port: 50051, protocol: tcp}}")
+    assert not told(
+        "services: {api: {image: example/grpcurls, port: 9000}, hidden: {image: x, port: 50051, routes: []}}"
+    )
