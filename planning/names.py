@@ -23,6 +23,8 @@ ROLE_STATEFUL = "stateful"
 ROLE_FILES = "files"
 ROLE_DOOR = "door"
 LABEL_SLOT = "dev.quayside.slot"
+LABEL_BUILD = "dev.quayside.build"
+"""Which image a tag stood for, where a tag may be built anew."""
 
 LONGEST_HOST_NAME = 63
 """Characters of one part of a name in DNS, by which the edge finds a container."""

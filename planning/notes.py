@@ -29,8 +29,8 @@ def _same_volume(services: Mapping[str, Service]) -> Iterator[str]:
         if len(names) > 1:
             yield (
                 f"services/{names[0]}/volume: {', '.join(names)} run {image}, and each has a volume of its own at "
-                f"{path}: none sees the files of another. Where they are to share files, let one of them keep those, or an "
-                "object store"
+                f"{path}: none sees the files of another. Where they are to share files, let one of them keep those, "
+                "or an object store"
             )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from planning import placement, references, routes, subnets
 from planning.collect import collect
@@ -51,6 +51,8 @@ class Slot:
     weight: int
     env: Mapping[str, str]
     canary: bool = False
+    build: str = ""
+    """Id of the image that its tag stands for, where that is known: one that was built anew makes a release."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,16 +129,17 @@ class Decided:
     """On every host; None: the stack has none."""
 
 
-def plan(stack: Stack, sources: Mapping[str, str]) -> Plan:
+def plan(stack: Stack, sources: Mapping[str, str], builds: Mapping[str, str] | None = None) -> Plan:
     """Decide everything about a stack on one Docker host. Raises ConfigError with every problem at once.
 
-    ``sources`` is the text of every file that the services' ``files`` name.
+    ``sources`` is the text of every file that the services' ``files`` name; ``builds`` is image → its id, of those that
+    are named by a tag and are there.
     """
     fit, misfits = placement.fit(stack.services, stack.edge.memory, stack.memory, stack.surge)
     decided = decide(stack, sources, misfits)
     return Plan(
         naming=decided.naming,
-        services=decided.services,
+        services={name: _built(service, builds or {}) for name, service in decided.services.items()},
         routes=decided.routes,
         reach=decided.reach,
         fit=fit,
@@ -215,15 +218,26 @@ def _check_ports(services: Mapping[str, Service], reserved: Sequence[int]) -> It
             yield Problem(path, f"port {service.port} is the edge's own", f"any port but {taken}")
 
 
+def _built(service: ServicePlan, builds: Mapping[str, str]) -> ServicePlan:
+    files = {
+        image: replace(files, digest=_short(f"{files.digest} {builds[image]}")) if image in builds else files
+        for image, files in service.files.items()
+    }
+    slots = [replace(slot, build=builds.get(slot.image, "")) for slot in service.slots]
+    return replace(service, slots=slots, files=files)
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
 def _file_sets(files: Sequence[RenderedFile], inner: Sequence[str], slots: Sequence[Slot]) -> Mapping[str, FileSet]:
     if not files:
         return {}
     sets: dict[str, FileSet] = {}
     for image in sorted({slot.image for slot in slots}):
         said = repr([image, *inner, *((file.path, file.content, file.executable) for file in files)])
-        sets[image] = FileSet(
-            image=image, files=files, inner=inner, digest=hashlib.sha256(said.encode()).hexdigest()[:10]
-        )
+        sets[image] = FileSet(image=image, files=files, inner=inner, digest=_short(said))
     return sets
 
 

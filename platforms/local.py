@@ -15,6 +15,7 @@ from planning import Plan, plan
 from planning.edge import PUBLIC_PORT, EdgeConfig, edge_image, render
 from planning.names import EDGE
 from planning.notes import notes
+from platforms.local_images import builds
 from settings.load import Loaded
 from settings.units import MIB
 
@@ -101,7 +102,7 @@ class Local(pulumi.ComponentResource):
 
 
 def build(loaded: Loaded) -> Mapping[str, object]:
-    planned = plan(loaded.stack, loaded.sources)
+    planned = plan(loaded.stack, loaded.sources, builds(loaded.stack))
     for note in notes(loaded.stack):
         pulumi.log.warn(note)
     Local("local", loaded, planned)

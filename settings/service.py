@@ -233,7 +233,8 @@ class Service(Settings):
     """One service: what runs, how it is reached, whom it may reach, and what it may use."""
 
     image: Image
-    """`repository[:tag][@sha256:…]`. Outside stack `local` the digest is required."""
+    """`repository[:tag][@sha256:…]`. Outside stack `local` the digest is required; there, an image that was built anew
+    under its tag is released by the next `up`."""
     command: Command | None = None
     """Replaces the image's command. Text is split into words, and no shell reads it: for `&&`, `|`, `>` or `$NAME`,
     write `[sh, -c, '…']`. `${cart.address}` and the like are replaced as in `env`."""

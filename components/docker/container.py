@@ -10,6 +10,7 @@ import pulumi_docker as docker
 
 from components.docker.labels import container_labels
 from planning import ServicePlan
+from planning.names import LABEL_BUILD
 from planning.plan import Slot
 from settings.units import whole_mib
 
@@ -93,7 +94,7 @@ def replica(args: ReplicaArgs, opts: pulumi.ResourceOptions) -> docker.Container
         volumes=_volumes(args),
         log_driver="local",
         log_opts={"max-size": "10m", "max-file": "3"},
-        labels=container_labels(args.labels),
+        labels=container_labels({**args.labels, **({LABEL_BUILD: args.slot.build} if args.slot.build else {})}),
         opts=opts,
     )
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from planning import Plan, plan
 from planning.aws.model import AwsPlan
 from planning.aws.plan import plan as plan_aws
 from planning.notes import notes
+from platforms.local_images import builds
 from settings.parse import parse
 from settings.problems import ConfigError
 from settings.rules_mounts import inner_folders
@@ -465,3 +467,39 @@ def test_21_what_looks_like_grpc_on_a_route_is_told() -> None:
     assert not told(
         "services: {api: {image: example/grpcurls, port: 9000}, hidden: {image: x, port: 50051, routes: []}}"
     )
+
+
+# --- 25: an image that was built anew under its tag ------------------------------------------------------------------
+
+
+def test_25_a_tag_that_was_built_anew_is_another_container_with_other_files() -> None:
+    text = "services: {web: {image: 'acme/web:dev', port: 8000, files: {/app/x: {content: y}}}, other: {image: other}}"
+    first, second = (plan(stack(text, LOCAL), {}, {"acme/web:dev": f"sha256:{id_}"}).services for id_ in "ab")
+    assert [service["web"].slots[0].build for service in (first, second)] == ["sha256:a", "sha256:b"]
+    digests = [service["web"].files["acme/web:dev"].digest for service in (first, second, local(text).services)]
+    assert len(set(digests)) == 3
+    assert first["other"] == second["other"]
+
+
+def test_25_ids_are_those_of_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(
+        '#!/bin/sh\necho "$@" >"$0.asked"\necho "sha256:a acme/web:dev acme/web:2"\necho "sha256:b redis:latest"\nexit 1\n'
+    )
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    text = f"""
+    services:
+      web: {{image: "acme/web:dev", port: 80, canary: {{image: "acme/web:2", share: 10}}}}
+      redis: {{image: docker.io/library/redis}}
+      gone: {{image: gone}}
+      fixed: {{image: fixed@{DIGEST}}}
+    """
+    assert builds(stack(text, LOCAL)) == {
+        "acme/web:dev": "sha256:a",
+        "acme/web:2": "sha256:a",
+        "docker.io/library/redis": "sha256:b",
+    }
+    assert "fixed" not in Path(f"{docker}.asked").read_text()
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert builds(stack(text, LOCAL)) == {}
