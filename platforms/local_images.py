@@ -19,7 +19,7 @@ def builds(stack: Stack) -> Mapping[str, str]:
     tagged = sorted(image for image in named if parse_image(image).digest is None)
     if not tagged:
         return {}
-    command = ["docker", "image", "inspect", "--format", '{{.Id}} {{join .RepoTags " "}}', *tagged]
+    command = ["docker", "image", "inspect", "--format", "{{.Id}}{{range .RepoTags}} {{.}}{{end}}", *tagged]
     try:
         found = subprocess.run(command, capture_output=True, text=True, timeout=_LONGEST, check=False)
     except (OSError, subprocess.TimeoutExpired):
