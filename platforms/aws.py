@@ -11,6 +11,7 @@ from components.aws.access_logs import AccessLogs, AccessLogsArgs
 from components.aws.aws_session import provider_clients
 from components.aws.certificates import Certificates, CertificatesArgs
 from components.aws.cluster import Cluster, ClusterArgs, attach_capacity
+from components.aws.console_names import with_console_name
 from components.aws.data import FileSystem, FileSystemArgs
 from components.aws.host_records import host_records
 from components.aws.iam import current_account
@@ -26,6 +27,7 @@ from components.aws.secrets_store import Login, Secrets, SecretsArgs
 from components.aws.security_groups import SecurityGroups, SecurityGroupsArgs
 from components.aws.service import EcsEnvironment, EcsService, EcsServiceArgs, NativeRollout, StoredSecret, Target
 from components.aws.task_definition import DataVolume
+from planning.aws import tasks
 from planning.aws.model import AwsImage, AwsPlan, AwsService, BalancerPlan, Rule
 from planning.aws.plan import plan
 from planning.names import Naming
@@ -46,10 +48,11 @@ class Aws(pulumi.ComponentResource):
     """
 
     def __init__(self, name: str, loaded: Loaded, planned: AwsPlan, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("quayside:platform:Aws", name, None, opts)
+        named = pulumi.ResourceOptions(transformations=[with_console_name])
+        super().__init__("quayside:platform:Aws", name, None, pulumi.ResourceOptions.merge(opts, named))
         self._loaded, self._stack, self._plan = loaded, loaded.stack, planned
         self._child = pulumi.ResourceOptions(parent=self)
-        self._tags = {"quayside:stack": f"{loaded.stack.project}/{loaded.stack.name}"}
+        self._tags = {**loaded.stack.tags, "quayside:stack": f"{loaded.stack.project}/{loaded.stack.name}"}
         self._account = current_account(planned.region)
         self._zone = _zone(loaded.stack)
         self._secrets = self._make_secrets()
@@ -399,6 +402,7 @@ def _target_group_settings(balancer: BalancerPlan, stack: Stack) -> Mapping[str,
             health=settings.health.path or "/",
             interval=settings.health.interval,
             timeout=settings.health.timeout,
+            unhealthy=tasks.bad_checks(settings.health.interval),
             drain=settings.drain,
             sticky=settings.sticky,
             slow_start=settings.slow_start or 0,

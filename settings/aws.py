@@ -45,7 +45,8 @@ class Balancer(Settings):
     logs: Days | None = 30 * 86400
     """How long access logs are kept; `none` is not a time: set it to null for no logs."""
     idle: Idle = 60
-    """Time a connection may be silent before the balancer closes it."""
+    """Time a connection may be silent before the balancer closes it. A service must keep its own connections open for
+    longer (docs/aws.md), or now and then a request gets 502."""
 
 
 class Cache(Settings):

@@ -22,7 +22,7 @@ WEEK = 7 * 24 * HOUR
 LEAST_DISK = 30 * 1024**3
 FARGATE_STOP = 120
 """Seconds. API ecs ContainerDefinition.stopTimeout: "the max stop timeout value is 120 seconds"."""
-_STACK_KEYS = ("network", "balancer", "logs", "kms_keys", "quotas")
+_STACK_KEYS = ("network", "balancer", "logs", "kms_keys", "quotas", "tags")
 """Keys of a stack that only AWS has."""
 # API ecs KernelCapabilities.add: "Tasks launched on Fargate only support adding the SYS_PTRACE kernel capability"; and
 # its valid values leave these out, on any capacity.

@@ -58,7 +58,8 @@ class Health(Settings):
     """Runs inside the container; exit code 0 is healthy. For services without a port, or with `protocol: tcp`. No shell
     reads it, as with `command`. The image's own HEALTHCHECK counts nowhere."""
     interval: ShortDuration = 5
-    """Time between two runs of `command`. (The edge asks `path` every half second, whatever this says.)"""
+    """Time between two runs of `command`. (The edge asks `path` every half second, whatever this says.) On AWS also
+    between two requests for `path`; a task that fails for about 45 seconds, 3–10 times in a row, is replaced there."""
     timeout: ShortDuration = 2
     """Time one probe may take."""
     grace: ShortDuration = 60

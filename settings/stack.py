@@ -10,6 +10,7 @@ from settings.aws import Balancer, Network, Quotas, Repositories
 from settings.base import Settings
 from settings.capacity import Access, AwsCapacity, Burst, HostCapacity
 from settings.service import Service
+from settings.tags import Tags
 from settings.types import (
     Address,
     Bucket,
@@ -158,6 +159,8 @@ class Stack(Settings):
     """AWS: how long the services' logs are kept."""
     kms_keys: Annotated[tuple[KmsArn, ...], Distinct] = ()
     """AWS: keys that existing secrets, named by ARN, are encrypted with."""
+    tags: Tags = Field(default_factory=dict[str, str])
+    """AWS: tags on every resource and task: `{team: shop}`. A change rolls tasks and instances, which carry them."""
     quotas: Quotas = Quotas()
     """AWS: quotas of the account that were raised."""
     traffic: dict[Name, Weight] = Field(default_factory=dict[str, int])

@@ -100,7 +100,9 @@ class LoadBalancer(pulumi.ComponentResource):
             subnets=list(args.subnet_ids),
             security_groups=[args.security_group_id],
             enable_deletion_protection=args.protect,
-            drop_invalid_header_fields=True,
+            # Names such as api_key reach the service, as on Docker hosts. They are valid by RFC 9110; what AWS calls
+            # invalid is any character but letters, digits and hyphens. The mode below is against smuggled requests.
+            drop_invalid_header_fields=False,
             desync_mitigation_mode="defensive",
             enable_http2=True,
             idle_timeout=args.idle,

@@ -10,6 +10,7 @@ from typing import Literal
 import pulumi
 import pulumi_aws as aws
 
+from components.aws.console_names import console_name
 from components.aws.iam import Account, Statement, assume_role, policy_document, role_path
 from planning.aws.instances import RESERVED_MEMORY
 from planning.aws.model import Pool as PoolPlan
@@ -165,7 +166,9 @@ class Pool(pulumi.ComponentResource):
             ),
             user_data=pulumi.Output.from_input(args.cluster_name).apply(lambda name: _user_data(name, plan.registry)),
             tag_specifications=[
-                aws.ec2.LaunchTemplateTagSpecificationArgs(resource_type=kind, tags=args.tags)
+                aws.ec2.LaunchTemplateTagSpecificationArgs(
+                    resource_type=kind, tags={**args.tags, "Name": console_name(self._name)}
+                )
                 for kind in ("instance", "volume", "network-interface")
             ],
             tags=args.tags,

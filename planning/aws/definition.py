@@ -16,7 +16,7 @@ from shlex import quote
 from typing import Any
 
 from planning.aws.model import AwsService, Variant
-from planning.aws.tasks import FILES_CPU, FILES_MEMORY, container_cpu, memory_limit
+from planning.aws.tasks import FILES_CPU, FILES_MEMORY, bad_checks, container_cpu, memory_limit
 from planning.rendering import RenderedFile
 
 DATA = "data"
@@ -173,7 +173,7 @@ def _health(plan: AwsService) -> dict[str, Any] | None:
         "command": ["CMD", *health.command],
         "interval": health.interval,
         "timeout": health.timeout,
-        "retries": 3,
+        "retries": bad_checks(health.interval),
         "startPeriod": min(health.grace, _LONGEST_START),
     }
 

@@ -11,6 +11,8 @@ from settings.service import Service
 from settings.stack import Stack
 from settings.units import whole_mib
 
+PATIENCE = 45
+"""Seconds that a task may fail its health checks."""
 FILES_CPU = 0
 """CPU units: it is done before the service starts, and Fargate's sizes are too far apart to pay for it."""
 FILES_MEMORY = 32
@@ -61,6 +63,15 @@ def providers(service: Service, stack: Stack) -> Mapping[str, int]:
     spot = capacity_of(stack).fargate.spot if service.volume is None else 0
     weights = {"FARGATE": 100 - spot, "FARGATE_SPOT": spot}
     return {name: weight for name, weight in weights.items() if weight}
+
+
+def bad_checks(interval: int) -> int:
+    """Bad checks in a row after which ECS replaces a task: those of about 45 seconds, as it ends a task for good.
+
+    Three of them would be 15 seconds by default: no more than a full heap or a slow disk may take. AWS's own defaults
+    are a minute and more. API elbv2 CreateTargetGroup.UnhealthyThresholdCount: 2–10.
+    """
+    return min(10, max(3, -(-PATIENCE // interval)))
 
 
 def base(providers: Mapping[str, int], provider: str) -> int:

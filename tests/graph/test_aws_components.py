@@ -772,7 +772,7 @@ def test_a_balancer_speaks_current_tls_and_answers_404_to_strangers(run: Run) ->
         assert action["fixedResponse"]["statusCode"] == "404"
     inputs = made.one("lb/loadBalancer:LoadBalancer")["inputs"]
     assert inputs["internal"] is False
-    assert inputs["dropInvalidHeaderFields"] is True
+    assert inputs["dropInvalidHeaderFields"] is False  # api_key and the like are valid names
     assert inputs["desyncMitigationMode"] == "defensive"
     assert inputs["accessLogs"] == {"bucket": "logs-1234567", "enabled": True, "prefix": "balancer-1"}
 

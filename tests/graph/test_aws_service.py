@@ -553,7 +553,7 @@ def test_a_worker_has_a_health_command_and_nothing_to_do_with_requests(run: Run)
     assert service["healthCheck"] == {
         "command": ["CMD", "true"],
         "interval": 5,
-        "retries": 3,
+        "retries": 9,
         "startPeriod": 300,  # ECS knows no longer one
         "timeout": 2,
     }
