@@ -8,6 +8,7 @@ somebody else's master connection, or becomes one that outlives the run, would b
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -143,14 +144,17 @@ class Tunnel:
     def _refusal(self) -> str:
         said = self.said()
         what = said or f"ssh ended with exit code {self._process.returncode if self._process else '?'}"
-        return f"cannot connect to {self.address} by ssh:\n{_indented(what)}\n{_indented(_advice(said))}"
+        return f"cannot connect to {self.address} by ssh:\n{_indented(what)}\n{_indented(self._advice(said))}"
+
+    def _advice(self, said: str) -> str:
+        return _advice(said, self.address.host)
 
     def trouble(self) -> str:
         """Why what goes through the tunnel fails, where ssh knows."""
         said = self.said()
         if not self.alive:
             return f"ssh to {self.address} ended:\n{_indented(said)}" if said else f"ssh to {self.address} ended"
-        return f"ssh to {self.address} says:\n{_indented(said)}\n{_indented(_advice(said))}" if said else ""
+        return f"ssh to {self.address} says:\n{_indented(said)}\n{_indented(self._advice(said))}" if said else ""
 
     def close(self) -> None:
         process = self._process
@@ -170,7 +174,7 @@ def _indented(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 
-def _advice(said: str) -> str:
+def _advice(said: str, host: str) -> str:
     if "ssh: not found" in said:
         return "install the ssh client (package openssh-client)"
     if "Host key verification failed" in said or "IDENTIFICATION HAS CHANGED" in said:
@@ -186,4 +190,19 @@ def _advice(said: str) -> str:
         return "its Docker is not running, or this user may not use its socket (add it to group docker)"
     if "Could not resolve" in said:
         return "its name is not known here: check the address"
-    return "bring the host back and run again; if it stays away, declare it down: then no step goes there"
+    return (
+        f"does no host let you in? this machine's own address is {_own_address(host)} (behind NAT, hosts see another"
+        " one), and quayside:access.ssh of the last `up` may not have it\n"
+        "bring the host back and run again; if it stays away, declare it down: then no step goes there"
+    )
+
+
+def _own_address(host: str) -> str:
+    """The one that packets to the host leave with. Nothing is sent."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, 22, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.connect(address)
+            return str(probe.getsockname()[0])
+    except OSError:
+        return "not known"

@@ -463,6 +463,8 @@ def test_a_host_that_is_dead_is_named_and_holds_up_nobody(outside: Outside) -> N
     assert done.returncode == 0, done.stderr
     assert re.search(r"host2 +– +unreachable", done.stdout), done.stdout
     assert re.search(r"host2: cannot connect to root@[0-9.]+:22 by ssh", done.stdout), done.stdout
+    # Who is shut out is not told that the host is dead, before where it is seen from.
+    assert f"this machine's own address is {outside.fleet.outside} (behind NAT" in done.stdout
     assert re.search(r"host3 +session +1/1", done.stdout)
     assert took < 15
     logged = outside.quayside("logs", "ticker", "-n", "20")
