@@ -45,8 +45,8 @@ def prepare_script(
 ) -> str:
     """The script. Run as root; ``QUAYSIDE_ROOT`` puts the files below another folder, for tests and image builders.
 
-    ``entry`` comes before all else: `entry.admission` and `entry.authorized_keys`. The ``first`` one of a machine has to
-    fit into user data, and leaves Docker's settings of an own image as they are: the next one merges.
+    ``entry`` comes before all else: `entry.admission` and `entry.authorized_keys`. The ``first`` one of a machine has
+    to fit into user data, and leaves Docker's settings of an own image as they are: the next one merges.
     """
     others = {path: file for path, file in files.items() if path != DAEMON}
     docker = _daemon(files[DAEMON].content, first) if DAEMON in files else ""
