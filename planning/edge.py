@@ -11,19 +11,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from planning import haproxy, route_map
+from planning.connections import DEFAULT_MEMORY, visitors
 from planning.haproxy import ANYWAY, DIGEST_PORT, MASTER_PORT, PUBLIC_PORT, STATS_PORT
 from planning.plan import Plan
 from settings.stack import Stack
 
 __all__ = [
     "ANYWAY",
-    "BOOTSTRAP",
     "DIGEST_PORT",
     "IMAGE",
     "MASTER_PORT",
     "PUBLIC_PORT",
     "STATS_PORT",
     "EdgeConfig",
+    "bootstrap",
     "edge_image",
     "render",
 ]
@@ -39,13 +40,18 @@ def edge_image(stack: Stack) -> str:
     return stack.edge.image or (IMAGE if stack.cloud == "local" else f"{IMAGE}@{_DIGEST}")
 
 
-BOOTSTRAP = f"""\
-{haproxy.HEAD}
+def bootstrap(memory: int) -> str:
+    """What a new edge, which may use ``memory`` bytes, serves until the first routing.
+
+    Part of its container: a change here replaces every edge.
+    """
+    return f"""\
+{haproxy.head(memory)}
 frontend public
     bind :{PUBLIC_PORT}
+    maxconn {visitors(memory)}
     http-request return status 503 content-type text/plain string "quayside: no release yet"
 """
-"""What a new edge serves until the first routing. Part of its container: a change here replaces every edge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +61,8 @@ class EdgeConfig:
     public_port: int
     """The port visitors see."""
     extra: Sequence[str] = ()
+    memory: int = DEFAULT_MEMORY
+    """Bytes that the edge may use."""
 
 
 def render(plan: Plan, edge: EdgeConfig, containers: Mapping[str, str], ids: Mapping[str, str]) -> str:
@@ -69,7 +77,7 @@ def render(plan: Plan, edge: EdgeConfig, containers: Mapping[str, str], ids: Map
                 *haproxy.directives(plan.naming, plan.services, containers, ids),
                 *route_map.directives(plan.routes),
                 "",
-                haproxy.HEAD,
+                haproxy.head(edge.memory),
                 haproxy.RESOLVERS,
                 *_public(plan, edge),
                 *haproxy.inside(routed, plan.services),
@@ -83,6 +91,7 @@ def render(plan: Plan, edge: EdgeConfig, containers: Mapping[str, str], ids: Map
 def _public(plan: Plan, edge: EdgeConfig) -> Iterable[str]:
     yield "frontend public"
     yield f"    bind :{PUBLIC_PORT}"
+    yield f"    maxconn {visitors(edge.memory)}"
     yield haproxy.IDLE_CLOSE
     yield from haproxy.STRIP
     yield "    option forwardfor"

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
 from planning import route_map
+from planning.connections import limits
 from planning.names import Naming
 from planning.plan import ServicePlan, Slot
 from planning.routes import Route
@@ -19,13 +20,16 @@ MASTER_PORT = 9901
 STATS_PORT = 9902
 DIGEST_PORT = 9903
 
-HEAD = f"""\
+
+def head(memory: int) -> str:
+    """Sections ``global`` and ``defaults`` of an edge that may use ``memory`` bytes."""
+    return f"""\
 global
     # Files that this text names are beside it, also when it is checked under another name.
     default-path config
     log stdout format raw daemon notice
-    # Connections follow from it; without it, an engine that allows a million files costs the edge its memory.
-    fd-hard-limit 50000
+    # More connections wait or are refused, and nothing that is served is lost (planning/connections.py).
+{limits(memory)}
     # Ends every connection of an old worker, so only as a last resort: a release waits for what it retires itself.
     hard-stop-after 24h
     # A release reloads up to three times: for what it accepts, the switch, and names that go.
@@ -49,6 +53,7 @@ defaults
     timeout http-request 5s
     timeout http-keep-alive 5s
 """
+
 
 RESOLVERS = """\
 resolvers docker

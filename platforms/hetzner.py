@@ -506,6 +506,7 @@ class Fleet(pulumi.ComponentResource):
             https=edge.https,
             balancer_https=managed_tls(self._stack, self._hosts),
             extra=edge.extra,
+            memory=edge.memory,
         )
 
     def _certificate(self) -> pulumi.Output[str] | None:

@@ -84,7 +84,7 @@ class Local(pulumi.ComponentResource):
             if isinstance(service, StatefulService)
             for slot, number in service.ids.items()
         }
-        config = EdgeConfig(public_port=settings.http, extra=settings.extra)
+        config = EdgeConfig(public_port=settings.http, extra=settings.extra, memory=settings.memory)
         Routing(
             "routing",
             RoutingArgs(

@@ -19,6 +19,7 @@ from settings.types import (
     Distinct,
     Domain,
     EdgeLine,
+    EdgeMemory,
     Email,
     Endpoint,
     Flag,
@@ -60,7 +61,9 @@ class Edge(Settings):
     """Address of the host the edge listens on. `127.0.0.1` keeps a laptop's stack to the laptop."""
     extra: tuple[EdgeLine, ...] = ()
     """HAProxy lines added to the public frontend as they are: headers, rate limits, compression."""
-    memory: Memory = 256 * 1024**2
+    memory: EdgeMemory = 256 * 1024**2
+    """Hard limit, at least 96MiB. How many connections of visitors the edge takes at once follows from it: 732 with
+    256MiB, 1634 with 512MiB. More wait, or are refused."""
     certificate: SecretKey | None = None
     """Fleets: key under `secrets` of the visitors' certificate: PEM, with its chain and its private key. Unset: the one
     of `acme`; else the one that Hetzner manages, where `capacity.balancer` is set and `dns.provider` is `hetzner`;

@@ -178,6 +178,15 @@ Memory = Annotated[int, BeforeValidator(_memory), WithJsonSchema({"type": "strin
 """Bytes; written with a unit."""
 
 
+def _edge_memory(size: int) -> int:
+    if size < 96 * 1024**2:
+        raise should_be("at least 96MiB", "an edge needs 48MiB before anybody is connected")
+    return size
+
+
+EdgeMemory = Annotated[Memory, AfterValidator(_edge_memory)]
+
+
 def amount(size: int) -> str:
     """An amount of memory as a person writes it."""
     unit = next(

@@ -12,9 +12,10 @@ import pulumi_docker as docker
 from components.docker import scripts
 from components.docker.connection import Connection
 from components.docker.labels import container_labels, network_labels, volume_labels
-from planning.edge import BOOTSTRAP, MASTER_PORT
+from planning.edge import MASTER_PORT, bootstrap
 from planning.names import EDGE, Naming
 from planning.subnets import Subnet
+from settings.units import MIB
 
 _FOLDER = "/var/lib/haproxy"
 _CONFIG = f"{_FOLDER}/haproxy.cfg"
@@ -100,7 +101,7 @@ class Edge(pulumi.ComponentResource):
             image=args.image,
             entrypoints=["/bin/sh", "-c"],
             command=[_START],
-            envs=[f"BOOTSTRAP={BOOTSTRAP}"],
+            envs=[f"BOOTSTRAP={bootstrap(args.memory * MIB)}"],
             networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name)],
             ports=[
                 docker.ContainerPortArgs(internal=internal, external=external, ip=args.address)

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from planning import haproxy, route_map
+from planning.connections import DEFAULT_MEMORY, visitors
 from planning.hosts.gateway import FILES, Mesh, gateway, probed
 from planning.hosts.labels import labels, name, probe
 from planning.hosts.plan import MESH_PORT, TLS_PORT, FleetPlan, HostPlan
@@ -67,6 +68,8 @@ class HostConfig:
     balancer_https: bool = False
     """Whether the balancer ends visitors' TLS, and lets nothing else through."""
     extra: Sequence[str] = ()
+    memory: int = DEFAULT_MEMORY
+    """Bytes that the edge may use."""
 
 
 def render_host(
@@ -104,7 +107,7 @@ def render_host(
                 *haproxy.directives(plan.naming, here.services, containers, ids),
                 *route_map.directives(_routes(plan, here)),
                 "",
-                haproxy.HEAD,
+                haproxy.head(config.memory),
                 haproxy.RESOLVERS,
                 *_public(plan, here, config),
                 *haproxy.inside(routed, here.services),
@@ -121,6 +124,7 @@ def _public(plan: FleetPlan, here: HostPlan, config: HostConfig) -> Iterable[str
     yield f"    bind :{haproxy.PUBLIC_PORT}"
     if config.certificate is not None:
         yield f"    bind :{TLS_PORT} ssl crt {FILES}/{config.certificate} ssl-min-ver TLSv1.2 alpn h2,http/1.1"
+    yield f"    maxconn {visitors(config.memory)}"
     if config.balancers:
         yield f"    tcp-request connection expect-proxy layer4 if {{ src {' '.join(config.balancers)} }}"
     yield haproxy.IDLE_CLOSE

@@ -123,6 +123,7 @@ class Stack:
         self.port = free_port()
         self.edge_extra: list[str] = []
         self.edge_image = IMAGE
+        self.edge_memory = "256MiB"
         self.services: dict[str, Any] = json.loads(json.dumps(services))
         self.key = f"{PROJECT}/{self.name}"
         self.prefix = f"{PROJECT}_{self.name}_"
@@ -148,6 +149,7 @@ class Stack:
                 "http": self.port,
                 "address": "127.0.0.1",
                 "extra": self.edge_extra,
+                "memory": self.edge_memory,
             },
         }
         self.file.write_text(yaml.safe_dump(kept, sort_keys=False))

@@ -52,7 +52,7 @@ def container_of(stack: Stack, service: str) -> str:
 
 def address_of(stack: Stack, service: str) -> str:
     (container,) = stack.containers(service)
-    return str(container["NetworkSettings"]["Networks"][f"{stack.prefix}-{service}"]["IPAddress"])
+    return str(container["NetworkSettings"]["Networks"][f"{stack.prefix}{service}"]["IPAddress"])
 
 
 def until(what: str, true: Callable[[], bool], seconds: float) -> float:
@@ -65,7 +65,7 @@ def until(what: str, true: Callable[[], bool], seconds: float) -> float:
 
 def moved(stack: Stack, service: str, lose: Callable[[str], object], serves: Callable[[], bool]) -> float:
     """Seconds until a service's replica is served that came back at another address."""
-    container, network = container_of(stack, service), f"{stack.prefix}-{service}"
+    container, network = container_of(stack, service), f"{stack.prefix}{service}"
     # While it is stopped, somebody else has its address; then that one is the lowest that is free.
     docker("kill", container)
     other = docker("run", "-d", "--rm", "--init", "--network", network, PYTHON, "sleep", "60")

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from planning import Plan, plan
-from planning.edge import BOOTSTRAP, EdgeConfig, render
+from planning.edge import EdgeConfig, bootstrap, render
 from settings.stack import Stack
+from settings.units import MIB
 from tests.edge_shell import write_config
 
 WEB = {"image": "web", "port": 8000}
@@ -244,7 +245,7 @@ def test_the_digest_tells_any_two_configurations_apart() -> None:
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not on PATH")
 @pytest.mark.parametrize(
     "text",
-    [BOOTSTRAP, rendered({}), rendered(SHOP), rendered({"web": {**WEB, "replicas": 0}})],
+    [bootstrap(256 * MIB), rendered({}), rendered(SHOP), rendered({"web": {**WEB, "replicas": 0}})],
     ids=["bootstrap", "no services", "shop", "no replicas"],
 )
 def test_haproxy_accepts_it(text: str, tmp_path: Path) -> None:

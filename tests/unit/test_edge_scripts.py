@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from planning.edge import BOOTSTRAP
+from planning.edge import bootstrap
+from settings.units import MIB
 from tests.edge_shell import edge_shell, write_config
 from tests.unit.test_edge import REDIS, SHOP, WEB, address, rendered, section
 
@@ -126,7 +127,7 @@ def test_what_has_no_server_is_filled_only_where_that_is_meant(tmp_path: Path) -
 
 def test_the_first_configuration_joins_the_bootstrap(tmp_path: Path) -> None:
     new = rendered({"web": {**WEB, "uses": ("cart",)}, "cart": WEB})
-    both = union(BOOTSTRAP, new, tmp_path, "fill")
+    both = union(bootstrap(256 * MIB), new, tmp_path, "fill")
     assert "quayside: no release yet" in both
     assert section(both, "frontend internal") == section(new, "frontend internal")
     assert "resolvers docker" in both

@@ -284,8 +284,9 @@ def test_names_inside_are_for_callers_on_this_host() -> None:
 
 def test_visitors_tls_and_balancers_only_where_they_are_meant() -> None:
     plain = section(rendered(shop(), "a"), "frontend public")
-    assert plain[:4] == [
+    assert plain[:5] == [
         "bind :10080",
+        "maxconn 732",
         "option idle-close-on-response",
         'http-request return status 200 content-type text/plain string "serving"'
         " if { path /.well-known/quayside/health }",
@@ -299,8 +300,9 @@ def test_visitors_tls_and_balancers_only_where_they_are_meant() -> None:
         == [
             "bind :10080",
             f"bind :10443 ssl crt {FILES}/public-1.pem ssl-min-ver TLSv1.2 alpn h2,http/1.1",
+            "maxconn 732",
             "tcp-request connection expect-proxy layer4 if { src 10.0.9.1 10.0.9.2 }",
-            *plain[1:4],
+            *plain[2:5],
         ][:6]
     )
     assert (
