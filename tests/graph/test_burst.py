@@ -34,7 +34,9 @@ def of_burst(made: Fleet, found: Found) -> bool:
         return True
     host, _, step = found["name"].rpartition("-")
     if found["type"] == COMMAND:
-        return found["name"] in rented(made) or host in rented(made) or step in (*ROUND, "open")
+        # Steps of a host have a hyphen behind its name, and what stands on it an underscore.
+        hosts = {found["name"], host, found["name"].partition("_")[0]}
+        return bool(hosts & rented(made)) or step in (*ROUND, "open")
     if found["type"] == "pulumi:providers:docker":
         return found["name"] in rented(made)
     return found["type"] == FIREWALL and found["name"] == "mesh-burst"
