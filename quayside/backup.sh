@@ -37,7 +37,11 @@ if [ -n "$container" ]; then
     docker pause "$container" >/dev/null || exit 1
     held=1
 fi
-helper -v "$volume:/data:ro" -v "$spool:/spool" --entrypoint tar "$image" -c -f /spool/data.tar -C /data . >&2 || exit 1
+# A mark of life while it copies: a copy that nothing is heard of is given up.
+# shellcheck disable=SC2016 # it is for the shell in there
+helper -v "$volume:/data:ro" -v "$spool:/spool" --entrypoint sh "$image" -c '
+    tar -c -f /spool/data.tar -C /data . & while kill -0 $! 2>/dev/null; do sleep 0.2; n=$((${n:-0} + 1)); [ $((n % 100)) != 0 ] || echo ...; done
+    wait $!' >&2 || exit 1
 [ -z "$held" ] || docker unpause "$container" >/dev/null || exit 1
 held=
 seconds=$(($(date +%s) - began))

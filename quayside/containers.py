@@ -9,7 +9,7 @@ from typing import Any
 
 from planning.edge import ANYWAY, STATS_PORT
 from planning.names import LABEL_ROLE, LABEL_SERVICE, LABEL_SLOT, LABEL_STACK
-from quayside.shell import CommandError, last_line, run
+from quayside.shell import CommandError, ask, last_line, run
 
 ROLES = ("edge", "service", "stateful", "canary")
 
@@ -44,14 +44,14 @@ DOCKER = ("docker",)
 
 def of_stack(stack: str, docker: Sequence[str] = DOCKER) -> list[Container]:
     """Every container that carries the stack's label, running or not, in the order of services and slots."""
-    listed = run([*docker, "ps", "--all", "--quiet", "--filter", f"label={LABEL_STACK}={stack}"], timeout=30)
+    listed = ask([*docker, "ps", "--all", "--quiet", "--filter", f"label={LABEL_STACK}={stack}"], timeout=30)
     if listed.returncode:
         raise CommandError(f"Docker does not list containers: {last_line(listed.stderr)}")
     ids = listed.stdout.split()
     if not ids:
         return []
     # One that is gone meanwhile is left out, and said on stderr.
-    inspected = run([*docker, "inspect", *ids], timeout=30)
+    inspected = ask([*docker, "inspect", *ids], timeout=30)
     found: list[dict[str, Any]] = json.loads(inspected.stdout or "[]")
     # A `files` container only carries files into a volume, and never runs.
     members = (each for each in map(_read, found) if each.role in ROLES)
@@ -62,7 +62,7 @@ def start_stopped(stack: str, say: Callable[[str], None]) -> None:
     """Start what somebody stopped by hand. Docker itself starts whatever ends; pulumi looks at neither."""
     for container in of_stack(stack):
         if container.state == "exited":
-            done = run(["docker", "start", container.id], timeout=60)
+            done = ask(["docker", "start", container.id], timeout=60)
             if done.returncode:
                 raise CommandError(f"{container.name} is stopped and does not start: {last_line(done.stderr)}")
             say(f"{container.slot} was stopped: started again")
@@ -138,5 +138,5 @@ def parse_state(text: str, status: Mapping[tuple[str, str], str]) -> dict[str, d
 
 def volumes(stack: str) -> list[str]:
     """Names of the volumes that carry the stack's label."""
-    listed = run(["docker", "volume", "ls", "--quiet", "--filter", f"label={LABEL_STACK}={stack}"], timeout=30)
+    listed = ask(["docker", "volume", "ls", "--quiet", "--filter", f"label={LABEL_STACK}={stack}"], timeout=30)
     return sorted(listed.stdout.split())

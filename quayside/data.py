@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import subprocess
 import sys
 import tarfile
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from planning.names import EDGE, LABEL_ROLE, LABEL_SERVICE, LABEL_STACK, ROLE_STATEFUL
 from quayside.containers import DOCKER, Container, of_stack
 from quayside.fleet import Fleet, side_by_side, tunnels
-from quayside.shell import CommandError, last_line, run
+from quayside.shell import HANGS, RESTART, CommandError, Watch, ask, end, last_line
 
 _SCRIPTS = Path(__file__).parent
 _CHUNK = 1024 * 1024
+SILENCE = 600.0
+"""Seconds that a copy may go without a byte or a mark of life."""
 _COLUMNS = f'{{{{.Name}}}} {{{{.Label "{LABEL_SERVICE}"}}}}'
 
 
@@ -107,7 +111,7 @@ def _asked(stack: str, docker: Sequence[str]) -> tuple[list[Container], dict[str
     """The stack's containers on an engine, and its volumes: service → name of the volume, and who has it and runs."""
     labels = (f"{LABEL_STACK}={stack}", f"{LABEL_ROLE}={ROLE_STATEFUL}")
     only = [word for label in labels for word in ("--filter", f"label={label}")]
-    listed = run([*docker, "volume", "ls", *only, "--format", _COLUMNS], timeout=30)
+    listed = ask([*docker, "volume", "ls", *only, "--format", _COLUMNS], timeout=30)
     if listed.returncode:
         raise CommandError(f"Docker does not list volumes: {last_line(listed.stderr)}")
     containers = of_stack(stack, docker)
@@ -152,12 +156,9 @@ def backup(volume: Volume, file: Path | None, *, hold: bool) -> Copied:
 
 
 def _received(volume: Volume, out: BinaryIO, *, hold: bool) -> Copied:
-    done = subprocess.run(
-        volume.script("backup", hold=hold), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, check=False
-    )
-    said = done.stderr.decode(errors="replace")
+    code, _, said = _streamed(volume.script("backup", hold=hold), f"the backup of {volume.title}", None, out)
     words = last_line(said).split()
-    if done.returncode or len(words) != 3 or not all(word.isdecimal() for word in words):
+    if code or len(words) != 3 or not all(word.isdecimal() for word in words):
         raise CommandError(f"no backup of {volume.title}: {_plain(said)}")
     return Copied(*map(int, words))
 
@@ -165,10 +166,54 @@ def _received(volume: Volume, out: BinaryIO, *, hold: bool) -> Copied:
 def restore(volume: Volume, file: Path) -> None:
     """Put an archive that `files_of` has read through in the place of the volume's data."""
     with file.open("rb") as archive:
-        done = subprocess.run(volume.script("restore"), stdin=archive, capture_output=True, check=False)
-    if done.returncode:
-        said = (done.stdout + done.stderr).decode(errors="replace")
+        code, printed, said = _streamed(volume.script("restore"), f"the restore of {volume.title}", archive, None)
+    if code:
+        said = printed + said
         raise CommandError(f"{volume.title} was not restored: {_plain(said)}")
+
+
+def _streamed(words: Sequence[str], what: str, source: BinaryIO | None, out: BinaryIO | None) -> tuple[int, str, str]:
+    """Exit code, and what the script printed where `out` does not take it. Ended when nothing moves any more."""
+    printed, said = bytearray(), bytearray()
+    with subprocess.Popen(
+        words,
+        stdin=subprocess.DEVNULL if source is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+    ) as process:
+        watch = Watch(process, SILENCE)
+
+        def read(stream: IO[bytes], into: Callable[[bytes], object]) -> None:
+            while chunk := stream.read(_CHUNK):
+                watch.progress()
+                into(chunk)
+
+        assert process.stdout is not None  # noqa: S101  # asked for with PIPE
+        assert process.stderr is not None  # noqa: S101
+        readers = [
+            threading.Thread(target=read, args=(process.stdout, printed.extend if out is None else out.write)),
+            threading.Thread(target=read, args=(process.stderr, said.extend)),
+        ]
+        for reader in readers:
+            reader.start()
+        try:
+            if source is not None and process.stdin is not None:
+                with contextlib.suppress(BrokenPipeError), process.stdin as into:
+                    while chunk := source.read(_CHUNK):
+                        into.write(chunk)
+                        watch.progress()
+            code = process.wait()
+            for reader in readers:
+                reader.join(10)
+        except BaseException:
+            end(process)
+            raise
+    if watch.expired:
+        raise CommandError(f"{what} has not gone on for {SILENCE:g} s, and was given up\n    {HANGS}: {RESTART}")
+    # A mark of life while files are copied, and nothing to tell.
+    lines = [line for line in said.decode(errors="replace").splitlines() if line != "..."]
+    return code, printed.decode(errors="replace"), "\n".join(lines)
 
 
 def files_of(file: Path) -> int:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from quayside.shell import CommandError, as_root, found, last_line, run
+from quayside.shell import HANGS, RESTART, TIMED_OUT, CommandError, HangsError, as_root, ask, found, last_line, run
 from quayside.standins import refresh_lists
 
 Say = Callable[[str], None]
@@ -51,7 +51,7 @@ def require() -> None:
     if not found("docker"):
         raise CommandError("Docker is not installed\n    `make up` installs and starts it")
     if not answers():
-        reason = last_line(run(["docker", "version"], timeout=20).stderr)
+        reason = last_line(ask(["docker", "version"], timeout=20).stderr)
         raise CommandError(f"Docker is not running: {reason}\n    `make up` starts it")
 
 
@@ -65,7 +65,7 @@ def one_engine() -> None:
         )
     if not os.environ.get("DOCKER_HOST") and not SOCKET.exists() and found("docker"):
         # Docker Desktop, Colima and others listen elsewhere and say so in the CLI's current context.
-        done = run(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"], timeout=20)
+        done = ask(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"], timeout=20)
         address = done.stdout.strip()
         if done.returncode == 0 and address.startswith("unix://") and Path(address.removeprefix("unix://")).exists():
             os.environ["DOCKER_HOST"] = address
@@ -73,7 +73,7 @@ def one_engine() -> None:
 
 def answers() -> bool:
     """Whether the engine answers a question."""
-    done = run(["docker", "version", "--format", "{{.Server.Version}}"], timeout=20)
+    done = ask(["docker", "version", "--format", "{{.Server.Version}}"], timeout=20)
     return done.returncode == 0 and bool(done.stdout.strip())
 
 
@@ -101,13 +101,13 @@ def install(say: Say) -> None:
     say(f"Docker is installed ({time.monotonic() - began:.0f} s)")
     user = getpass.getuser()
     if root and user not in grp.getgrnam("docker").gr_mem:
-        run([*root, "usermod", "-aG", "docker", user])
+        run([*root, "usermod", "-aG", "docker", user], timeout=60)
         say(f"{user} is now in the group `docker`, which is as good as root on this machine")
 
 
 def refused_by_permission(say: Say) -> None:
     """A running engine that refuses this user: take up a group membership this login does not have yet, or explain."""
-    done = run(["docker", "version"], timeout=20)
+    done = ask(["docker", "version"], timeout=20)
     if done.returncode == 0 or "permission denied" not in done.stderr.lower():
         return
     user = getpass.getuser()
@@ -158,13 +158,17 @@ def start(state: Path, say: Say) -> None:
 def wait_for_answer(started: tuple[subprocess.Popen[bytes], Path] | None) -> None:
     """Wait until the engine answers; when it ended instead, show its last words."""
     end = time.monotonic() + START
+    hangs = False
     while time.monotonic() < end:
         done = run(["docker", "version"], timeout=20)
+        hangs = done.returncode == TIMED_OUT
         if done.returncode == 0 or "permission denied" in done.stderr.lower():
             return
         if started is not None and started[0].poll() is not None:
             break
         time.sleep(0.2)
+    if hangs:
+        raise HangsError(f"{HANGS} {START:g} s after its start\n    {RESTART}")
     reason = "it does not answer"
     if started is not None:
         reason = last_line(started[1].read_text(errors="replace"))
@@ -178,7 +182,7 @@ def stop_own(state: Path, say: Say) -> None:
     pid = _running(pidfile)
     if pid is None:
         return
-    others = run(["docker", "ps", "--quiet"], timeout=20)
+    others = ask(["docker", "ps", "--quiet"], timeout=20)
     if others.returncode or others.stdout.strip():
         say("Docker keeps running: it has other containers")
         return
@@ -187,7 +191,7 @@ def stop_own(state: Path, say: Say) -> None:
         say(f"Docker (process {pid}) keeps running: stopping it needs root")
         return
     if root:
-        run([*root, "kill", str(pid)])
+        run([*root, "kill", str(pid)], timeout=30)
     else:
         os.kill(pid, signal.SIGTERM)
     end = time.monotonic() + 30

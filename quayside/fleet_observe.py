@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from planning.hosts.slots import service_of
 from quayside.containers import Container, of_stack, servers
 from quayside.fleet import Fleet, Host, Reached, Tunnels, side_by_side, tunnels
-from quayside.shell import CommandError, run
+from quayside.shell import CommandError, ask
 from quayside.status import verdict
 
 _ROUND = 2.0
@@ -81,7 +81,7 @@ def logs(fleet: Fleet, service: str, *, follow: bool, tail: int) -> None:
         def read(member: tuple[Reached, Container]) -> list[tuple[str, str]]:
             one, each = member
             prefix = f"{_where(one.host, each):<{width}} | "
-            done = run([*one.docker, "logs", "--timestamps", "--tail", str(tail), each.id], timeout=60)
+            done = ask([*one.docker, "logs", "--timestamps", "--tail", str(tail), each.id], timeout=60)
             parts = (line.partition(" ") for line in (done.stdout + done.stderr).splitlines())
             return [(moment, prefix + text) for moment, _, text in parts]
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import subprocess
-import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from quayside import standins
-from quayside.shell import CommandError, last_line, run
+from quayside.shell import CommandError, Watch, ask, last_line
 
 PROBE = 20.0
 """Seconds the first pull may take to reach its registry before the registry counts as absent."""
+SILENCE = 600.0
+"""Seconds that a pull may go without a word: a layer of gigabytes on a slow line takes a while."""
 
 UNREACHABLE = re.compile(
     r"dial tcp|no such host|i/o timeout|connection refused|network is unreachable|connection reset|no route to host"
@@ -30,7 +31,7 @@ def registry_of(image: str) -> str:
 
 def present(image: str) -> bool:
     """Whether the engine has the image."""
-    return run(["docker", "image", "inspect", "--format", "{{.Id}}", image], timeout=30).returncode == 0
+    return ask(["docker", "image", "inspect", "--format", "{{.Id}}", image], timeout=30).returncode == 0
 
 
 def ensure(images: Iterable[str], cache: Path, say: Callable[[str], None]) -> None:
@@ -72,19 +73,20 @@ def pull(image: str, say: Callable[[str], None]) -> tuple[str, str]:
         assert docker.stdout is not None  # noqa: S101  # asked for with PIPE
         assert docker.stderr is not None  # noqa: S101
         # The first line comes once the registry has answered; from then on a slow line is no reason to stop.
-        silent = threading.Timer(PROBE, docker.kill)
-        silent.start()
+        watch = Watch(docker, PROBE)
         try:
             for number, _ in enumerate(docker.stdout):
+                watch.progress()
                 if number == 0:
-                    silent.cancel()
+                    watch.silence = SILENCE
                     say(f"{image}: pulling")
             errors = docker.stderr.read()
         finally:
-            silent.cancel()
             docker.kill()
     if docker.returncode == 0:
         return "pulled", ""
+    if watch.expired and watch.silence == SILENCE:
+        return "refused", f"the pull has not gone on for {SILENCE:g} s, and was given up"
     if not errors.strip():
         return "unreachable", f"no answer within {PROBE:g} s"
     reason = last_line(errors).removeprefix("Error response from daemon: ")

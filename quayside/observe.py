@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from quayside.containers import Container, of_stack
-from quayside.shell import CommandError, run
+from quayside.shell import CommandError, ask
 
 
 def of_service(stack: str, service: str) -> list[Container]:
@@ -32,7 +32,7 @@ def logs(stack: str, service: str, *, follow: bool, tail: int) -> None:
     if not follow:
         lines: list[tuple[str, str]] = []
         for member in members:
-            done = run(["docker", "logs", "--timestamps", "--tail", str(tail), member.id], timeout=60)
+            done = ask(["docker", "logs", "--timestamps", "--tail", str(tail), member.id], timeout=60)
             for line in (done.stdout + done.stderr).splitlines():
                 moment, _, text = line.partition(" ")
                 lines.append((moment, f"{member.slot:<{width}} | {text}"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from planning.names import LABEL_STACK
-from quayside.shell import CommandError, run
+from quayside.shell import CommandError, ask
 from settings.problems import ConfigError, Problem
 from settings.units import MIB
 
@@ -77,12 +77,12 @@ def check_ports(plan: Planned, stack: str) -> None:
 def check_subnets(plan: Planned, stack: str) -> None:
     """No network has to change its subnet: Docker cannot change one, nor remove it while containers are in it."""
     listing = ["docker", "network", "ls", "--quiet", "--filter", f"label={LABEL_STACK}={stack}"]
-    ids = run(listing, timeout=20).stdout.split()
+    ids = ask(listing, timeout=20).stdout.split()
     if not ids:
         return
     form = "{{.Name}} {{range .IPAM.Config}}{{.Subnet}}{{end}} {{len .Containers}}"
     rows = [
-        line.split() for line in run(["docker", "network", "inspect", "-f", form, *ids], timeout=20).stdout.splitlines()
+        line.split() for line in ask(["docker", "network", "inspect", "-f", form, *ids], timeout=20).stdout.splitlines()
     ]
     moved = sorted(
         (name, subnet) for name, subnet, used in rows if used != "0" and plan.subnets.get(name, subnet) != subnet
@@ -105,7 +105,7 @@ def check_subnets(plan: Planned, stack: str) -> None:
 def taken_by(address: str, port: int, stack: str) -> str | None:
     """Who has the port; None when it is free or the stack's own."""
     listing = ["docker", "ps", "--filter", f"publish={port}", "--format"]
-    done = run([*listing, '{{.Label "dev.quayside.stack"}}\t{{.Names}}'], timeout=20)
+    done = ask([*listing, '{{.Label "dev.quayside.stack"}}\t{{.Names}}'], timeout=20)
     for line in done.stdout.splitlines():
         owner, _, name = line.partition("\t")
         return None if owner == stack else f"container {name}" + (f" of stack {owner}" if owner else "")
@@ -145,7 +145,7 @@ def process_on(port: int) -> str | None:
 
 def check_memory(plan: Planned, stack: str, say: Callable[[str], None]) -> None:
     """Refuse what cannot fit this machine at all; warn of what leaves no room for a release."""
-    done = run(["docker", "info", "--format", "{{.MemTotal}}"], timeout=20)
+    done = ask(["docker", "info", "--format", "{{.MemTotal}}"], timeout=20)
     total = int(done.stdout.strip()) if done.stdout.strip().isdigit() else 0
     if total and plan.memory > total:
         raise CommandError(
@@ -155,7 +155,7 @@ def check_memory(plan: Planned, stack: str, say: Callable[[str], None]) -> None:
     free = available()
     if free is None or not local():
         return
-    listing = run(["docker", "ps", "--quiet", "--filter", f"label=dev.quayside.stack={stack}"], timeout=20)
+    listing = ask(["docker", "ps", "--quiet", "--filter", f"label=dev.quayside.stack={stack}"], timeout=20)
     needed = plan.surge if listing.stdout.strip() else plan.memory + plan.surge
     if needed > free:
         say(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import tempfile
@@ -17,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from quayside.shell import CommandError, found, run
+from quayside.shell import RESTART, CommandError, found, run
 from rehearsal.events import Applied, Event
 from rehearsal.secrets import is_passphrase_given, keep_salt, kept_salt, put_sealed
 
@@ -34,6 +35,12 @@ STEPS: Mapping[str, str] = {
 }
 COMMAND = "command:local:Command"
 VOLUME = "docker:index/volume:Volume"
+SILENCE = 2 * 3600.0
+"""Seconds without an event after which the engine is given up: a drain may take an hour, and tells nothing."""
+STILL = 60.0
+"""Seconds of silence after which a person is told what is waited for, and again after as many."""
+_CANCEL = 120.0
+_FOLLOW = 10.0
 ANSI = re.compile(r"\x1b\[[0-9;]*m|<\{%[a-z]+%\}>")
 
 
@@ -105,7 +112,12 @@ def destroy(root: Path, stack: str, *, volumes: bool, progress: Progress) -> App
         str(config),
     ]
     if volumes:
-        run(["pulumi", "state", "unprotect", "--all", "--yes", "--stack", stack], env=environment(root), cwd=root)
+        run(
+            ["pulumi", "state", "unprotect", "--all", "--yes", "--stack", stack],
+            env=environment(root),
+            cwd=root,
+            timeout=60,
+        )
     else:
         arguments.append("--exclude-protected")
     return _stream(root, arguments, progress)
@@ -212,16 +224,42 @@ def _stream(root: Path, arguments: list[str], progress: Progress) -> Applied:
             errors="replace",
         )
         try:
-            _, errors = process.communicate()
+            errors = _until_it_ends(process, teller)
         except KeyboardInterrupt:
             process.wait()  # it got the signal too, and ends the step it is in
             raise
         finally:
             ended.set()
-            follower.join()
+            follower.join(_FOLLOW)
     if process.returncode:
         raise CommandError("\n".join(teller.errors) or _clean(errors) or f"pulumi ended with code {process.returncode}")
     return Applied(teller.changes, {}, time.monotonic() - began)
+
+
+def _until_it_ends(process: subprocess.Popen[str], teller: Teller) -> str:
+    """What it wrote on stderr. Says what is waited for while nothing happens, and gives up when nothing will."""
+    told = 0
+    while True:
+        try:
+            return process.communicate(timeout=1)[1]
+        except subprocess.TimeoutExpired:
+            pass
+        silent = time.monotonic() - teller.last
+        if silent > SILENCE:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.communicate(timeout=_CANCEL)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            raise CommandError(
+                f"pulumi has told nothing for {SILENCE / 60:.0f} minutes, and was given up; it waited for "
+                f"{teller.waits_for()}\n    if that is a container or a network, Docker may hang: {RESTART}"
+            )
+        if silent < STILL:
+            told = 0
+        elif silent // STILL > told:
+            told = int(silent // STILL)
+            teller.progress(Event("note", "", "", f"still waits for {teller.waits_for()} ({silent:.0f} s)"))
 
 
 def _follow(log: Path, ended: threading.Event) -> Iterator[dict[str, Any]]:
@@ -248,15 +286,25 @@ class Teller:
         self.changes: Counter[str] = Counter()
         self.errors: list[str] = []
         self._began: dict[tuple[str, str], float] = {}
+        self.last = time.monotonic()
+        """When the engine told something."""
         self._said: dict[str, list[str]] = {}
         """By URN, what a Command wrote on stderr."""
 
+    def waits_for(self) -> str:
+        """What the engine has begun and not ended."""
+        types = ((urn, urn.split("::")[2].rpartition("$")[2]) for urn, _ in list(self._began))
+        names = [_name(urn) for urn, type_ in types if not type_.startswith(("pulumi:", "quayside:"))]
+        return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") or "its plan"
+
     def __call__(self, event: Mapping[str, Any]) -> None:
+        self.last = time.monotonic()
         if found := event.get("resourcePreEvent"):
             metadata = found["metadata"]
             self._began[metadata["urn"], metadata["op"]] = time.monotonic()
         elif found := event.get("resOutputsEvent"):
             self._step(found["metadata"])
+            self._began.pop((found["metadata"]["urn"], found["metadata"]["op"]), None)
         elif found := event.get("resOpFailedEvent"):
             metadata = found["metadata"]
             self.progress(Event("failed", metadata["type"], _name(metadata["urn"]), "", self._seconds(metadata)))

@@ -5,18 +5,29 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 
 class CommandError(Exception):
     """Something the user must know or do. Its text is the whole message."""
 
 
+TIMED_OUT = 124
+"""The exit code of `run` for a program that was not done in time; `timeout` has the same."""
+HANGS = "Docker takes connections and does not answer"
+RESTART = "restart it (`sudo systemctl restart docker`, or Docker Desktop), then run this again"
+_UNDO = 10.0
+"""Seconds that a program has for what it does at its end."""
+
+
 def run(
     argv: Sequence[str],
     *,
-    timeout: float | None = None,
+    timeout: float,
     stdin: str | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
@@ -36,9 +47,54 @@ def run(
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(list(argv), 124, "", f"no answer after {timeout:g} s")
+        return subprocess.CompletedProcess(list(argv), TIMED_OUT, "", f"no answer after {timeout:g} s")
     except FileNotFoundError:
         return subprocess.CompletedProcess(list(argv), 127, "", f"{argv[0]}: not found")
+
+
+def ask(argv: Sequence[str], *, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+    """`run`, for a question to Docker. An engine that takes it and never answers is an error, not an empty answer."""
+    done = run(argv, timeout=timeout)
+    if done.returncode == TIMED_OUT:
+        # Options come before the question where the engine is another host's.
+        question = next((word for word in argv[1:] if not word.startswith(("-", "unix:"))), "")
+        raise HangsError(f"{HANGS}: it has not answered `docker {question}` within {timeout:g} s\n    {RESTART}")
+    return done
+
+
+class HangsError(CommandError):
+    """A Docker engine that takes connections and answers nothing."""
+
+
+class Watch:
+    """Ends a program that makes no progress for `silence` seconds, however long it may take in all."""
+
+    def __init__(self, process: subprocess.Popen[Any], silence: float) -> None:
+        self.silence = silence
+        self.expired = False
+        self._process = process
+        self._last = time.monotonic()
+        threading.Thread(target=self._look, daemon=True).start()
+
+    def progress(self) -> None:
+        self._last = time.monotonic()
+
+    def _look(self) -> None:
+        while self._process.poll() is None:
+            if time.monotonic() - self._last > self.silence:
+                self.expired = True
+                end(self._process)
+                return
+            time.sleep(min(0.2, self.silence / 4))
+
+
+def end(process: subprocess.Popen[Any]) -> None:
+    """By SIGTERM, so that it can undo what it holds; by SIGKILL where that is not enough."""
+    process.terminate()
+    try:
+        process.wait(_UNDO)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def found(program: str) -> bool:

@@ -19,9 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from quayside.shell import CommandError, as_root, found, last_line, run
+from quayside.shell import HANGS, RESTART, CommandError, Watch, as_root, found, last_line, run
 
 LABEL = "dev.quayside.standin"
+_APT = 300.0
+"""Seconds for what apt and dpkg do on this machine."""
+_DOWNLOAD = 900.0
+_IMPORT = 300.0
+"""Seconds that `docker import` may take: 100 MB on a slow disk."""
 MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 """Folders that are links into /usr since Debian 12."""
 
@@ -133,12 +138,15 @@ def build(image: str, cache: Path, say: Callable[[str], None]) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as docker:
         assert docker.stdin is not None  # noqa: S101  # asked for with PIPE
         assert docker.stderr is not None  # noqa: S101
+        watch = Watch(docker, _IMPORT)
         try:
             with docker.stdin as stream:
                 write(stream, recipe, (_archive(package) for package in packages), _applets(packages))
         except BrokenPipeError:
             pass  # docker's own words say more
         errors = docker.stderr.read().decode(errors="replace")
+    if watch.expired:
+        raise CommandError(f"{image}: {HANGS}: `docker import` took longer than {_IMPORT:g} s\n    {RESTART}")
     if docker.returncode:
         raise CommandError(f"{image}: `docker import` failed: {last_line(errors)}")
     say(f"{image}: no registry answers, made from Debian's packages instead ({time.monotonic() - start:.1f} s)")
@@ -160,10 +168,10 @@ def _download(recipe: Recipe, cache: Path) -> list[Path]:
     ]
     listing = ["apt-get", *options, "install", "-y", "-qq", "--no-install-recommends", "--print-uris"]
     listing += [*recipe.packages, "busybox"]
-    done = run(listing)
+    done = run(listing, timeout=_APT)
     if done.returncode:
         refresh_lists()
-        done = run(listing)
+        done = run(listing, timeout=_APT)
     if done.returncode:
         raise CommandError(f"apt cannot find {', '.join(recipe.packages)}: {last_line(done.stderr)}")
     files = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("'")]
@@ -174,10 +182,10 @@ def _download(recipe: Recipe, cache: Path) -> list[Path]:
     if not list(store.glob("util-linux_*.deb")):
         names.append("util-linux")  # for flock, which Debian's busybox lacks and Alpine's has
     if names:
-        done = run(["apt-get", *options, "download", "-qq", *names], cwd=store)
+        done = run(["apt-get", *options, "download", "-qq", *names], cwd=store, timeout=_DOWNLOAD)
         if done.returncode:
             refresh_lists()
-            done = run(["apt-get", *options, "download", "-qq", *names], cwd=store)
+            done = run(["apt-get", *options, "download", "-qq", *names], cwd=store, timeout=_DOWNLOAD)
         if done.returncode:
             raise CommandError(f"Debian's packages did not download: {last_line(done.stderr)}")
     return [*(store / name for name in wanted), max(store.glob("util-linux_*.deb"))]
@@ -194,7 +202,7 @@ def refresh_lists() -> None:
 
 
 def _archive(package: Path) -> tuple[str, tarfile.TarFile]:
-    done = subprocess.run(["dpkg-deb", "--fsys-tarfile", str(package)], capture_output=True, check=False)
+    done = subprocess.run(["dpkg-deb", "--fsys-tarfile", str(package)], capture_output=True, check=False, timeout=_APT)
     if done.returncode:
         raise CommandError(f"{package.name} is damaged: delete {package} and run this again")
     return package.name.partition("_")[0], tarfile.open(fileobj=io.BytesIO(done.stdout))
@@ -204,8 +212,12 @@ def _applets(packages: Iterable[Path]) -> list[str]:
     """The commands this busybox knows, asked of itself."""
     busybox = next(package for package in packages if package.name.startswith("busybox_"))
     with tempfile.TemporaryDirectory() as folder:
-        done = run(["dpkg-deb", "-x", str(busybox), folder])
-        listed = run([str(next(Path(folder).rglob("bin/busybox"))), "--list"]) if done.returncode == 0 else done
+        done = run(["dpkg-deb", "-x", str(busybox), folder], timeout=_APT)
+        listed = (
+            run([str(next(Path(folder).rglob("bin/busybox"))), "--list"], timeout=_APT)
+            if done.returncode == 0
+            else done
+        )
     if listed.returncode:
         raise CommandError(f"{busybox.name} does not run here: {last_line(listed.stderr)}")
     return [name for name in listed.stdout.split() if name not in {"busybox", "dpkg", "dpkg-deb", "rpm", "rpm2cpio"}]

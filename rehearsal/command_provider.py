@@ -8,12 +8,19 @@ import secrets
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Mapping
 from typing import IO, Any
 
 from rehearsal.providers import Diff, Made, Step, StepError, changed_keys
 from rehearsal.state import Entry
 from rehearsal.values import Properties, members_of, revealed
+
+LONGEST = 3 * 3600.0
+"""Seconds that a command may take. Every step of a release has its own, shorter limit; a drain may take an hour."""
+STILL = 60.0
+_PIPES = 10.0
+"""Seconds for what an ended command leaves in its pipes: a program that it left behind may hold them open for ever."""
 
 _SUPPORTED = frozenset(
     {
@@ -102,16 +109,39 @@ class CommandProvider:
         if process.stdin is not None:
             with contextlib.suppress(BrokenPipeError), process.stdin:  # a command may end without reading it all
                 process.stdin.write(str(inputs["stdin"]))
-        code = process.wait()
+        code = _ended(process, step, which)
         self._running.discard(process)
         for reader in readers:
-            reader.join()
+            reader.join(_PIPES)
         stdout, stderr = ("".join(captured[name]).removesuffix("\n") for name in ("stdout", "stderr"))
         if code != 0:
             said = stderr or stdout
             ended = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
             raise StepError(said or f"{which}: {ended}, and it printed nothing")
         return {"stdout": stdout, "stderr": stderr}
+
+
+def _ended(process: subprocess.Popen[str], step: Step, which: str) -> int:
+    """Its exit code. Says now and then that it still runs, and ends what can only hang."""
+    began = time.monotonic()
+    while True:
+        try:
+            return process.wait(STILL)
+        except subprocess.TimeoutExpired:
+            waited = time.monotonic() - began
+        if waited > LONGEST:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(_PIPES)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+            raise StepError(
+                f"{which}: has not ended within {LONGEST / 60:.0f} minutes, and was given up\n"
+                "    if Docker hangs, restart it (`sudo systemctl restart docker`) and run this again"
+            )
+        if not step.quiet:
+            step.note(f"{step.name} still runs ({waited:.0f} s)")
 
 
 def _read(stream: IO[str], lines: list[str], step: Step, tell: bool) -> None:

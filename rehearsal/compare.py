@@ -22,6 +22,9 @@ from rehearsal.errors import RehearsalError
 from rehearsal.preview import Report
 from rehearsal.values import mapping, sequence
 
+_GIT = 120
+_REHEARSAL = 900
+"""Seconds."""
 Changes = Mapping[str, Mapping[str, tuple[Any, Any]]]
 """URN → input → what it was and what it is."""
 
@@ -102,11 +105,16 @@ def _without(value: Any, paths: Sequence[Sequence[str]]) -> Any:
 
 def _rehearse_at(ref: str, root: Path, stack: str) -> list[dict[str, Any]]:
     """The resources at `ref`, rehearsed in a process of its own by today's rehearsal over that revision's program."""
-    archived = subprocess.run(
-        ["git", "-C", str(root), "archive", "--format=tar", ref, "."], capture_output=True, check=False
-    )
+    archived = _git(root, "archive", "--format=tar", ref, ".")
     if archived.returncode != 0:
-        raise _refused(ref, archived.stderr.decode(errors="replace").strip())
+        said = archived.stderr.decode(errors="replace").strip()
+        if _git(root, "rev-parse", "--is-shallow-repository").stdout.strip() == b"true":
+            said = (
+                f"this clone has only the last commits, and {ref} is not among them\n"
+                f"  fetch it: `git fetch --deepen=100 origin {ref}`, or `fetch-depth: 0` at actions/checkout\n"
+                f"  git says: {said}"
+            )
+        raise _refused(ref, said)
     with tempfile.TemporaryDirectory(prefix="quayside-against-") as folder:
         tree = Path(folder)
         with tarfile.open(fileobj=io.BytesIO(archived.stdout)) as tar:
@@ -119,12 +127,14 @@ def _rehearse_at(ref: str, root: Path, stack: str) -> list[dict[str, Any]]:
         if passphrase.is_file() and "PULUMI_CONFIG_PASSPHRASE" not in environment:
             environment.setdefault("PULUMI_CONFIG_PASSPHRASE_FILE", str(passphrase))
         done = subprocess.run(
+            # Its steps are checks of text: minutes mean that the program waits for something.
             [sys.executable, "-m", "rehearsal", stack, "--json"],
             cwd=tree,
             env=environment,
             capture_output=True,
             text=True,
             check=False,
+            timeout=_REHEARSAL,
         )
     if not done.stdout.startswith("{"):
         raise _refused(ref, f"the stack cannot be rehearsed there\n{done.stderr.strip()}")
@@ -133,6 +143,10 @@ def _rehearse_at(ref: str, root: Path, stack: str) -> list[dict[str, Any]]:
         lines = [f"{each['path']}: {each['message']}" for each in report["problems"]]
         raise _refused(ref, "\n  ".join(["the stack cannot be rehearsed there", *lines]))
     return report["resources"]
+
+
+def _git(root: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["git", "-C", str(root), *words], capture_output=True, check=False, timeout=_GIT)
 
 
 def _refused(ref: str, message: str) -> RehearsalError:

@@ -18,7 +18,10 @@ from rehearsal.providers import StepError
 from rehearsal.ssh_tunnel import Tunnel, parse_url
 
 _T = TypeVar("_T")
+_FIRST: Final = 30
+"""Seconds until an engine says who it is."""
 _TIMEOUT: Final = 120
+_RESTART: Final = "restart it there (`sudo systemctl restart docker`, or Docker Desktop)"
 _AT_ONCE: Final = 16
 """Requests in flight for one engine: more only queue up in it."""
 
@@ -180,13 +183,17 @@ def refuse_context() -> None:
 
 def _client(arguments: dict[str, Any]) -> Any:
     docker: Any = importlib.import_module("docker")
-    client = docker.APIClient(**arguments, version="auto", timeout=_TIMEOUT, num_pools=64, max_pool_size=_AT_ONCE)
+    # It asks for the version at once: an engine that hangs is known by that.
+    client = docker.APIClient(**arguments, version="auto", timeout=_FIRST, num_pools=64, max_pool_size=_AT_ONCE)
     client.ping()
+    client.timeout = _TIMEOUT
     return client
 
 
 def _reason(error: BaseException) -> str:
     text = str(error)
+    if "Read timed out" in text:
+        return f"it takes connections and has not answered within {_FIRST} s; {_RESTART}"
     if "FileNotFoundError" in text or "No such file" in text:
         return "its socket does not exist"
     if "ConnectionRefused" in text or "Connection refused" in text:
@@ -215,6 +222,10 @@ def asked(what: str, call: Callable[[], _T]) -> _T:
         said = explanation.decode(errors="replace") if isinstance(explanation, bytes) else str(explanation or error)
         raise DockerRefusalError(f"{what}: {said}", error.status_code) from error
     except (requests.exceptions.RequestException, docker.errors.DockerException) as error:
+        if isinstance(error, requests.exceptions.Timeout) or "Read timed out" in str(error):
+            raise SilentError(
+                f"{what}: Docker has not answered within {_TIMEOUT} s\n    {_RESTART}, then run this again"
+            ) from error
         raise SilentError(f"{what}: Docker stopped answering: {error}") from error
 
 

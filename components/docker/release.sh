@@ -15,7 +15,7 @@ directives() { printf '%s\n' "$config" | sed -n "s/^#: $1 //p"; }
 fail() { printf '%s\n' "${QUAYSIDE_HOST:+$QUAYSIDE_HOST: }$*" >&2; exit 1; }
 in_edge() { docker exec -i -e QUAYSIDE_RUN="$run" -e QUAYSIDE_PHASE="$phase" "$QUAYSIDE_EDGE" sh -c "$1"; }
 # The run that came last owns the edge: every script of an older one that is still at work notices, and stops.
-owner() { in_edge "cd /var/lib/haproxy && exec 8>owner.lock && flock 8 && $1" </dev/null; }
+owner() { QUAYSIDE_LIMIT=120 in_edge "cd /var/lib/haproxy && exec 8>owner.lock && flock 8 && $1" </dev/null; }
 
 docker inspect "$QUAYSIDE_EDGE" >/dev/null 2>&1 || fail "the edge's container $QUAYSIDE_EDGE is gone; run \`pulumi refresh\`, then up again"
 run=$$-$(date +%s)

@@ -12,14 +12,15 @@ def script(*names: str) -> str:
     return "".join((_FOLDER / f"{name}.sh").read_text() for name in names)
 
 
-REACH = script("advice", "reach")
+_LIMITED = "limited"
+REACH = script(_LIMITED, "advice", "reach")
 PREPARE_HOST = script("advice", "prepare_host")
-RELEASE = script("release")
-LEAVE = script("leave")
+RELEASE = script(_LIMITED, "release")
+LEAVE = script(_LIMITED, "leave")
 ROOM = script("advice", "room")
-ROOM_THERE = script("room_there")
-REGISTRY = script("registry")
-EDGE_READY = script("edge_ready")
+ROOM_THERE = script(_LIMITED, "room_there")
+REGISTRY = script(_LIMITED, "registry")
+EDGE_READY = script(_LIMITED, "edge_ready")
 
 _COMMON = "edge_common"
 _FILES = {"QUAYSIDE_FILES": script(_COMMON, "files")}

@@ -20,7 +20,7 @@ if [ -n "$before" ] && [ "${before%% *}" != "$QUAYSIDE_GENERATION" ]; then
     case $before in
     *" down") ;; # It was given up by an earlier run: there is nothing on it to be asked for.
     *)
-        list='docker ps --format "{{.Label \"dev.quayside.role\"}} {{.Label \"dev.quayside.slot\"}}"'
+        list='timeout 120 docker ps --format "{{.Label \"dev.quayside.role\"}} {{.Label \"dev.quayside.slot\"}}"'
         list="$list --filter label=dev.quayside.stack=$QUAYSIDE_STACK"
         said=$(eval "ssh -o ControlMaster=no -o ControlPath=none $QUAYSIDE_OPTIONS \"\$QUAYSIDE_DESTINATION\" \"\$list\"" 2>&1) ||
             fail "cannot see whether $QUAYSIDE_HOST ($QUAYSIDE_DESTINATION) is drained, so it was not rebuilt:" "$said" \

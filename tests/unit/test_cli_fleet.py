@@ -279,7 +279,7 @@ def test_data_on_several_hosts_is_that_of_the_container_that_runs(
     monkeypatch.setattr(data, "tunnels", lambda _fleet: contextlib.nullcontext(Opened()))
     monkeypatch.setattr(data, "of_stack", lambda _stack, docker: there[docker[0]])
     listed = subprocess.CompletedProcess[str]([], 0, "shop_t_db db\n", "")
-    monkeypatch.setattr(data, "run", lambda *_given, **_more: listed)
+    monkeypatch.setattr(data, "ask", lambda *_given, **_more: listed)
     found = data.on_the_fleet(made(host("h1"), host("h2")), "db", None)
     assert (found.host, found.container, found.image, found.name) == ("h2", "c", "haproxy:3.2-alpine", "shop_t_db")
     words = found.script("backup")
