@@ -168,14 +168,24 @@ def restore(
     stack: StackOption = "local",
     on: Annotated[str | None, _ON_A_HOST] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    replace_newer: Annotated[
+        bool, typer.Option("--replace-newer", help="With --yes: also data that is newer than the archive.")
+    ] = False,
 ) -> None:
     """Put a backup in the place of a service's data, which is gone then. The service is away for seconds."""
     where = lifecycle.project(stack, Path.cwd())
     volume = _volume(where, service, on)
-    files = data.files_of(file)
+    archive = data.files_of(file)
+    files, now = archive.files, data.look(volume)
+    lost = data.replaced(volume, now, archive)
+    keep = f"keep it first: `quayside backup {service} --stack {stack}`"
+    if yes and now.newest > archive.newest and not replace_newer:
+        raise CommandError(f"{lost}\n    {keep}; to replace it all the same, add --replace-newer")
     if not yes:
         if not sys.stdin.isatty():
             raise CommandError(f"the data of {volume.title} would be replaced, and nobody can be asked\n    add --yes")
+        if lost:
+            typer.echo(f"{lost}\n    {keep}", err=True)
         typer.confirm(
             f"Replace the data of {volume.title} in stack {stack} by the {files} files of {file}?", abort=True
         )

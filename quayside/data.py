@@ -12,16 +12,19 @@ import threading
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO, BinaryIO
 
 from planning.names import EDGE, LABEL_ROLE, LABEL_SERVICE, LABEL_STACK, ROLE_STATEFUL
 from quayside.containers import DOCKER, Container, of_stack
 from quayside.fleet import Fleet, side_by_side, tunnels
-from quayside.shell import HANGS, RESTART, CommandError, Watch, ask, end, last_line
+from quayside.shell import HANGS, RESTART, TIMED_OUT, CommandError, Watch, ask, end, last_line, run
 
 _SCRIPTS = Path(__file__).parent
 _CHUNK = 1024 * 1024
+LOOK = 120.0
+"""Seconds for a look into a volume."""
 SILENCE = 600.0
 """Seconds that a copy may go without a byte or a mark of life."""
 _COLUMNS = f'{{{{.Name}}}} {{{{.Label "{LABEL_SERVICE}"}}}}'
@@ -61,6 +64,15 @@ class Copied:
     """Bytes on the disk, before they are compressed."""
     held: int
     """Seconds for which the service was held."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """Of a volume or an archive."""
+
+    files: int
+    newest: int
+    """When the last of them was written, in seconds since 1970; 0 where there is none."""
 
 
 # --- where it is -----------------------------------------------------------------------------------------------------
@@ -163,6 +175,31 @@ def _received(volume: Volume, out: BinaryIO, *, hold: bool) -> Copied:
     return Copied(*map(int, words))
 
 
+def look(volume: Volume) -> Contents:
+    """What is in the volume now."""
+    done = run(volume.script("look"), timeout=LOOK)
+    numbers = done.stdout.split()
+    if done.returncode or not numbers or not all(number.isdecimal() for number in numbers):
+        why = _plain(done.stderr) if done.returncode != TIMED_OUT else f"{HANGS}: {RESTART}"
+        raise CommandError(f"cannot look what is in the volume of {volume.title}, so nothing was replaced: {why}")
+    return Contents(files=int(numbers[0]), newest=int(numbers[1]) if len(numbers) > 1 else 0)
+
+
+def replaced(volume: Volume, now: Contents, archive: Contents) -> str:
+    """What is lost by putting the archive there; empty where nothing is."""
+    if not now.files:
+        return ""
+    last = f"{now.files} files, the last written {_moment(now.newest)}; the archive's {_moment(archive.newest)}"
+    # A restored file has the archive's own time, so data that was put back and not written to since is not newer.
+    if now.newest > archive.newest:
+        return f"the data of {volume.title} is newer than the archive: {last}"
+    return f"the data of {volume.title} is no newer than the archive: {last}"
+
+
+def _moment(seconds: int) -> str:
+    return f"on {datetime.fromtimestamp(seconds):%Y-%m-%d at %H:%M}"  # for people here
+
+
 def restore(volume: Volume, file: Path) -> None:
     """Put an archive that `files_of` has read through in the place of the volume's data."""
     with file.open("rb") as archive:
@@ -216,22 +253,23 @@ def _streamed(words: Sequence[str], what: str, source: BinaryIO | None, out: Bin
     return code, printed.decode(errors="replace"), "\n".join(lines)
 
 
-def files_of(file: Path) -> int:
-    """How many files an archive has, read to its end; one that is cut or is none is an error."""
+def files_of(file: Path) -> Contents:
+    """What an archive has, read to its end; one that is cut or is none is an error."""
     try:
         with gzip.open(file) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
-            count = 0
+            count = newest = 0
             for member in archive:
                 if member.name.startswith("/") or ".." in Path(member.name).parts:
                     raise CommandError(f"{file} is no backup: it has {member.name}, which is outside of a volume")
                 count += not member.isdir()
+                newest = newest if member.isdir() else max(newest, int(member.mtime))
             while plain.read(_CHUNK):
                 pass  # to the checksum at the end
     except FileNotFoundError:
         raise CommandError(f"there is no file {file}") from None
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise CommandError(f"{file} is no whole archive: {error}") from None
-    return count
+    return Contents(files=count, newest=newest)
 
 
 def _plain(said: str) -> str:

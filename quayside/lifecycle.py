@@ -21,7 +21,8 @@ BY_PULUMI = "pulumi"
 BY_REHEARSAL = "the rehearsal"
 _BEFORE = {
     "up": "`.venv/bin/python -m rehearsal {stack}` previews it with no account",
-    "destroy": "balancers, data and registries are protected: first "
+    "destroy": "balancers, data and registries are protected, and go with all that is in them: keep a copy "
+    "(docs/backups.md, On AWS), then first "
     "`pulumi config set quayside:protect false --stack {stack} && pulumi up --stack {stack}`",
 }
 """Pulumi's command → what comes before it, where the stack is on AWS."""
@@ -169,7 +170,10 @@ def down(where: Project, console: Console, *, volumes: bool) -> None:
         return
     kept = containers.volumes(where.key)
     if kept:
-        say(f"Kept: volume {', '.join(kept)}. `make down VOLUMES=1` removes data too.")
+        say(
+            f"Kept: volume {', '.join(kept)}. "
+            "`make down VOLUMES=1` deletes that data for good; `quayside backup` keeps a copy."
+        )
     docker_engine.stop_own(where.state, say)
 
 

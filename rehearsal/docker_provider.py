@@ -251,7 +251,7 @@ class NetworkProvider:
             if (members_of(network.get("Labels"))).get(STACK_LABEL) != step.labels[STACK_LABEL]:
                 raise StepError(
                     f"a network named {name} exists that is not of this stack\n"
-                    f"    `docker network rm {name}` if nothing needs it, or give the stack another name"
+                    f"    give the stack another name, or, if nothing is in it, `docker network rm {name}`"
                 )
             return network
         return None
@@ -323,7 +323,7 @@ class VolumeProvider:
             if (members_of(found.get("Labels"))).get(STACK_LABEL) != step.labels[STACK_LABEL]:
                 raise StepError(
                     f"a volume named {name} exists that is not of this stack\n"
-                    f"    `docker volume rm {name}` deletes it with its data; or give the stack another name"
+                    f"    give the stack another name; `docker volume inspect {name}` shows whose data it is"
                 )
             return self._made(step, found, adopted=True)
         labels = {str(item["label"]): str(item["value"]) for item in items_of(step.inputs.get("labels"))}

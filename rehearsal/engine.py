@@ -347,7 +347,10 @@ class _Run:
         stuck = [entry for entry in entries if entry.protect and entry.type != docker.VOLUME]
         if stuck:
             names = ", ".join(entry.name for entry in stuck)
-            raise ApplyError(f"{names}: protected; set `quayside:protect: false`, apply, and destroy again")
+            raise ApplyError(
+                f"{names}: protected, and would be gone with all that is in it\n"
+                "    if that is meant, set `quayside:protect: false`, apply, and destroy again"
+            )
         with self._interruptible():
             removal.delete_all(work, [entry for entry in entries if all(entry is not k for k in kept)])
             removal.remove_strays(work)

@@ -219,8 +219,9 @@ def _read(path: Path) -> tuple[dict[str, Any] | None, bool]:
     if copies:
         raise ApplyError(
             f"{path}: is damaged, and so is the copy before it\n"
-            f"    the containers are not touched; delete {path} and {_backup(path).name} and run again: what the stack"
-            " left on the engine is found by its labels"
+            f"    the containers are not touched; move {path} and {_backup(path).name} away, and keep them"
+            " (they have keys and passwords that were made here); then run again:"
+            " what the stack left on the engine is found by its labels"
         )
     return None, False
 

@@ -157,7 +157,8 @@ def _strange(work: Work, host: str, container: dict[str, Any]) -> None:
         stack = work.config.stack
         raise ApplyError(
             f"stack {stack} runs containers that the rehearsal did not make (such as {container['Names'][0]})\n"
-            f"    it was deployed by `pulumi`: go on with `pulumi up`, or `pulumi destroy` first"
+            f"    it was deployed by `pulumi`: go on with `pulumi up`; or remove it first, without its data:"
+            " `pulumi destroy --exclude-protected`"
         )
     work.strays.add(host, container)
 

@@ -7,7 +7,7 @@
 # shellcheck disable=SC2016 # what `inside` is given expands inside the edge
 set -u
 on=${QUAYSIDE_HOST:+ on $QUAYSIDE_HOST}
-inside() { docker exec "$QUAYSIDE_EDGE" sh -c "cd /var/lib/haproxy && $1"; }
+inside() { QUAYSIDE_LIMIT=120 docker exec "$QUAYSIDE_EDGE" sh -c "cd /var/lib/haproxy && $1"; }
 fail() {
     printf '%s\n' "the edge$on does not serve: $*" "  its last log lines:" >&2
     docker logs --tail 10 "$QUAYSIDE_EDGE" 2>&1 | sed 's/^/    | /' >&2

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from planning.clouds import BALANCER_TYPES, LOCATIONS, REGIONS
 from planning.hosts.door import has_door
 from planning.hosts.fleet import BURST, CAPACITY, HOSTS
-from planning.hosts.model import Fleet
+from planning.hosts.model import Fleet, Host
 from planning.hosts.servers import SUCCESSORS
 from planning.hosts.site import MOST_NAMES, https, issued_names
 from planning.names import Naming
@@ -51,12 +51,26 @@ def notes(stack: Stack, fleet: Fleet) -> Sequence[str]:
         ]
         named = fleet.named(service.place)
         if service.volume is not None and len(named) == 1 and fleet.hosts[named[0]].down:
-            found.append(
-                f"{name} is UNAVAILABLE: its data is on {named[0]}, which is down, and connections to it are refused. "
-                f"Bring {named[0]} back and take it out of capacity.down; or give {name} another place and restore a "
-                'backup there (docs/hosts.md, "A host that died")'
-            )
+            found.append(_unavailable(name, fleet.hosts[named[0]]))
     return found
+
+
+def _unavailable(name: str, host: Host) -> str:
+    """Whoever reads this is in a hurry: it says what loses nothing first, and what would lose something."""
+    if host.kind == "created":
+        way = (
+            f"or give {name} another host of {host.location} as its place: its disk is attached there, with all its "
+            "data. Restore no backup onto that disk, which has newer data than any backup"
+        )
+    else:
+        way = (
+            f"or, if what was written since the last backup may be lost, follow docs/backups.md, "
+            f'"When an existing server died": its disk stays on {host.name}'
+        )
+    return (
+        f"{name} is UNAVAILABLE: its data is on {host.name}, which is down, and connections to it are refused. "
+        f'Bring {host.name} back and take it out of capacity.down; {way} (docs/hosts.md, "A host that died")'
+    )
 
 
 def refusals(stack: Stack, fleet: Fleet) -> list[Problem]:

@@ -93,7 +93,12 @@ def test_a_backup_drops_nothing_and_is_put_back(stack: Stack) -> None:
     refused = quayside(stack, "restore", "session", str(file))
     assert refused.returncode == 1
     assert refused.stderr.endswith("would be replaced, and nobody can be asked\n    add --yes\n")
-    done = quayside(stack, "restore", "session", str(file), "--yes")
+    newer = quayside(stack, "restore", "session", str(file), "--yes")
+    assert newer.returncode == 1
+    assert "the data of session is newer than the archive: " in newer.stderr
+    assert newer.stderr.endswith("to replace it all the same, add --replace-newer\n")
+    assert redis(stack, "GET", "cart") == "empty", "nothing was touched"
+    done = quayside(stack, "restore", "session", str(file), "--yes", "--replace-newer")
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"session: \d+ files restored; it runs again\n", done.stdout), done.stdout
     assert redis(stack, "GET", "cart") == "full"

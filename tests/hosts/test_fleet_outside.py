@@ -289,7 +289,7 @@ def test_data_is_copied_from_its_host_and_put_back(outside: Outside, tmp_path: P
     assert re.fullmatch(r"session on host3: \d+ files, 0\.\d MiB; held for \d+ s\n", done.stderr), done.stderr
     redis("SET", "cart", "empty")
     before = outside.container("host3", "session")
-    done = outside.quayside("restore", "session", str(file), "--yes")
+    done = outside.quayside("restore", "session", str(file), "--yes", "--replace-newer")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "session on host3: 1 files restored; it runs again\n"
     end = time.monotonic() + 10
