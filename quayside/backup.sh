@@ -10,6 +10,8 @@ held=
 give_up() { trap '' HUP INT TERM PIPE; exit 1; }
 end() {
     [ -z "$held" ] || docker unpause "$container" >/dev/null
+    # One whose client lost its pipe may still be there, and would hold the copy.
+    docker rm -f "$spool" >/dev/null 2>&1
     docker volume rm -f "$spool" >/dev/null
 }
 trap end EXIT
@@ -17,7 +19,7 @@ trap give_up HUP INT TERM PIPE
 
 # As root, to read whatever a service writes, and with no other right.
 helper() {
-    docker run --rm -i --pull never --network none --read-only --cap-drop ALL --cap-add DAC_READ_SEARCH \
+    docker run --rm -i --name "$spool" --pull never --network none --read-only --cap-drop ALL --cap-add DAC_READ_SEARCH \
         --security-opt no-new-privileges --user 0 --log-driver none "$@"
 }
 

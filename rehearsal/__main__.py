@@ -16,8 +16,9 @@ from rich.text import Text
 from rehearsal.compare import Difference, against
 from rehearsal.errors import RehearsalError
 from rehearsal.events import Event, short_type
+from rehearsal.markdown import markdown
 from rehearsal.preview import Report, rehearse, stopped
-from rehearsal.report import UNLIMITED, markdown, print_difference, print_report
+from rehearsal.report import UNLIMITED, print_difference, print_report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,13 +12,14 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rehearsal.aws_changes import change_notes
 from rehearsal.checks import Finding
 from rehearsal.errors import RehearsalError
+from rehearsal.gaps import gaps
 from rehearsal.preview import Report
 from rehearsal.values import mapping, sequence
 
@@ -40,12 +41,16 @@ class Difference:
     """Inputs that differ and that Pulumi leaves as they are, for the resource says `ignoreChanges`."""
     notes: tuple[str, ...] = ()
     """What the change stops, restarts or cannot do."""
+    gaps: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    """URN → what a change stops for a while, and what it may do to data."""
 
     def lines(self) -> list[str]:
         """One line a resource, and one for each input that changed."""
         lines = [f"+ {_title(urn)}" for urn in self.added] + [f"- {_title(urn)}" for urn in self.removed]
         for urn in sorted(self.changed.keys() | self.ignored.keys()):
-            lines.append(f"{'~' if urn in self.changed else '='} {_title(urn)}")
+            sign = "±" if urn in self.gaps else "~" if urn in self.changed else "="
+            lines.append(f"{sign} {_title(urn)}")
+            lines += [f"    ! {text}" for text in self.gaps.get(urn, ())]
             lines += _inputs(self.changed.get(urn, {}))
             lines += [f"{line} (ignored)" for line in _inputs(self.ignored.get(urn, {}))]
         lines += [f"! {note}" for note in self.notes]
@@ -58,6 +63,7 @@ class Difference:
             "changed": _json(self.changed),
             "ignored": _json(self.ignored),
             "notes": list(self.notes),
+            "gaps": {urn: list(texts) for urn, texts in self.gaps.items()},
         }
 
 
@@ -77,7 +83,8 @@ def against(report: Report, root: Path, ref: str) -> Difference:
                 into = changed if kept_old.get(key) != kept_new.get(key) else ignored
                 into.setdefault(urn, {})[key] = (old.get(key), new.get(key))
     added, removed = sorted(now.keys() - then.keys()), sorted(then.keys() - now.keys())
-    return Difference(tuple(added), tuple(removed), changed, ignored, tuple(change_notes(then, now)))
+    stops = {urn: texts for urn in changed if (texts := gaps(then[urn], now[urn]))}
+    return Difference(tuple(added), tuple(removed), changed, ignored, tuple(change_notes(then, now)), stops)
 
 
 def _steps(path: str) -> list[str]:

@@ -19,7 +19,7 @@ from rehearsal.events import short_type
 from rehearsal.preview import Report
 from rehearsal.values import mapping, sequence
 
-_SECTIONS = (
+SECTIONS = (
     ("hosts", "Hosts"),
     ("routes", "Routes"),
     ("reach", "Who reaches whom"),
@@ -35,7 +35,7 @@ _SECTIONS = (
 UNLIMITED = 100_000
 """Columns: more than any table has, so that none of its values is cut."""
 
-_COLUMNS = (
+COLUMNS = (
     *("priority", "host", "kind", "size", "state", "path", "service", "balancer"),
     *("from", "to", "address", "why"),
     *("load", "instances", "of"),
@@ -47,10 +47,10 @@ _COLUMNS = (
 
 def print_report(report: Report, console: Console) -> None:
     """The whole report on a terminal."""
-    console.print(Text.assemble((f"{report.project}/{report.stack}", "bold"), f"  {_counted(report)}"))
+    console.print(Text.assemble((f"{report.project}/{report.stack}", "bold"), f"  {counted(report)}"))
     console.print(_tree(report))
-    for key, title in _SECTIONS:
-        rows = _rows(report.outputs.get(key))
+    for key, title in SECTIONS:
+        rows = rows_of(report.outputs.get(key))
         if rows:
             console.print(Text(f"\n{title}", style="bold"))
             console.print(_table(rows))
@@ -66,34 +66,12 @@ def print_difference(difference: Difference, ref: str, console: Console) -> None
     """What changes from `ref` to the tree as it is."""
     console.print(Text(f"\nAgainst {ref}", style="bold"))
     for line in difference.lines():
-        style = {"+": "green", "-": "red", "~": "yellow", "!": "bold yellow"}.get(line[:1], "dim")
+        colours = {"+": "green", "-": "red", "~": "yellow", "±": "red", "!": "bold yellow"}
+        style = colours.get(line[:1], "dim")
         console.print(Text(line, style=style), soft_wrap=True)
 
 
-def markdown(report: Report, difference: Difference | None = None, ref: str = "") -> str:
-    """The report as a comment on a pull request."""
-    parts = [f"## Rehearsal of `{report.project}/{report.stack}`", _counted(report)]
-    if report.problems:
-        parts.append("### Problems\n" + "\n".join(f"- {problem}" for problem in report.problems))
-    if difference is not None:
-        parts.append(f"### Against `{ref}`\n```diff\n" + "\n".join(difference.lines()) + "\n```")
-    for key, title in _SECTIONS:
-        rows = _rows(report.outputs.get(key))
-        if rows:
-            parts.append(f"### {title}\n{_markdown_table(rows)}")
-    counts = _by_component(report)
-    rows: list[Mapping[str, Any]] = [
-        {"component": owner, "type": kind, "count": number}
-        for owner, kinds in counts.items()
-        for kind, number in kinds.items()
-    ]
-    parts.append(f"### Resources\n{_markdown_table(rows)}")
-    if report.notes:
-        parts.append("### Notes\n" + "\n".join(f"- {note}" for note in report.notes))
-    return "\n\n".join(parts) + "\n"
-
-
-def _counted(report: Report) -> str:
+def counted(report: Report) -> str:
     custom = sum(found.custom for found in report.registrations)
     problems = len(report.problems)
     verdict = "no problems" if not problems else f"{problems} problem{'' if problems == 1 else 's'}"
@@ -123,7 +101,7 @@ def _tree(report: Report) -> RenderableType:
     return Group(root)
 
 
-def _by_component(report: Report) -> dict[str, Counter[str]]:
+def by_component(report: Report) -> dict[str, Counter[str]]:
     names = {found.urn: found.name for found in report.registrations}
     counts: dict[str, Counter[str]] = {}
     for found in report.registrations:
@@ -136,7 +114,7 @@ _BYTES = ("steady", "surge", "available")
 """Columns of Placement that hold bytes for programs, and MiB for people."""
 
 
-def _rows(value: Any) -> list[Mapping[str, Any]]:
+def rows_of(value: Any) -> list[Mapping[str, Any]]:
     """A stack output as table rows: a list of mappings as it is, a mapping as its items."""
     items = sequence(value)
     if items is not None:
@@ -149,37 +127,27 @@ def _mib(value: Any) -> Any:
     return f"{-(-value // 1024**2)}MiB" if isinstance(value, int) and value >= 1024**2 else value
 
 
-def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """In the order that people read: the engine's protocol keeps none."""
     given = sorted({key for row in rows for key in row})
-    return [*(key for key in _COLUMNS if key in given), *(key for key in given if key not in _COLUMNS)]
+    return [*(key for key in COLUMNS if key in given), *(key for key in given if key not in COLUMNS)]
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
     items, members = sequence(value), mapping(value)
     if items is not None:
-        return ", ".join(_cell(item) for item in items)
+        return ", ".join(cell(item) for item in items)
     if members is not None:
-        return ", ".join(f"{key} {_cell(item)}" for key, item in members.items())
+        return ", ".join(f"{key} {cell(item)}" for key, item in members.items())
     return "" if value is None else str(value)
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    columns = _columns(rows)
+    columns = columns_of(rows)
     table = Table(*columns, box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False)
     for row in rows:
-        table.add_row(*(escape(_cell(row.get(column))) for column in columns))
+        table.add_row(*(escape(cell(row.get(column))) for column in columns))
     return table
-
-
-def _markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    columns = _columns(rows)
-    lines = [
-        columns,
-        ["---"] * len(columns),
-        *([_cell(row.get(c)).replace("|", "\\|") for c in columns] for row in rows),
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _print_lines(console: Console, title: str, lines: Iterable[str], style: str) -> None:

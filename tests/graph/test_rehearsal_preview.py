@@ -224,7 +224,7 @@ def test_text_and_markdown_tell_the_routes_and_the_problems(
     assert "a.test" in text
     assert "session:6379" in text
     assert main(["t", "--markdown"]) == 0
-    assert "| a.test | / | web | http://a.test/ |" in capsys.readouterr().out
+    assert "| `a.test` | `/` | `web` | `http://a.test/` |" in capsys.readouterr().out
 
 
 def test_against_shows_what_the_change_does(

@@ -48,6 +48,7 @@ TRIED: dict[tuple[str, str], str] = {
     # --- scripts that carry it out
     ("planning/hosts/hostfiles.py", "docker image prune"): "no data: images that nothing runs, which are pulled again",
     ("planning/aws/registry.py", "docker rm"): "the container of the instance's registry, which has nothing",
+    ("quayside/backup.sh", "docker rm"): "its own helper",
     ("quayside/backup.sh", "docker volume rm"): "the copy beside the data, after it was sent",
     ("quayside/pulumi_cli.py", "pulumi destroy"): "says what `down` does; volumes are protected",
     ("components/docker/room_there.sh", "docker network rm"): "networks of services that left",
