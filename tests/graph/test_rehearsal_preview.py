@@ -166,7 +166,7 @@ def test_a_wrong_configuration_is_a_report_for_programs_too(
         "notes": [],
     }
     assert main(["t", "--markdown"]) == 1
-    assert "### Problems\n- services/web/port: should be 1–65535, got 0\n" in capsys.readouterr().out
+    assert "### Problems\n```text\nservices/web/port: should be 1–65535, got 0\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
