@@ -215,7 +215,8 @@ def engine(where: Project) -> str:
         if by_rehearsal:
             raise CommandError(
                 f"{where.key} was applied by the rehearsal, and pulumi is on PATH now: it does not know what is there\n"
-                f"    run `make down` first, then `make up` (volumes are kept), or take pulumi off PATH"
+                f"    run `make down` first, then `make up` (volumes are kept where quayside:protect is not "
+                "false), or take pulumi off PATH"
             )
         return BY_PULUMI
     if by_pulumi:
