@@ -8,6 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.aws.access_logs import AccessLogs, AccessLogsArgs
+from components.aws.alarms import unused_alarm
 from components.aws.aws_session import provider_clients
 from components.aws.certificates import Certificates, CertificatesArgs
 from components.aws.cluster import Cluster, ClusterArgs, attach_capacity
@@ -191,6 +192,7 @@ class Aws(pulumi.ComponentResource):
             keys=[self._secrets.key_arn, *stack.kms_keys],
             sessions=ExecSessions(log_group_arn=self.cluster.exec_log_group_arn, key_arn=self._secrets.key_arn),
             check=ReleaseCheck(provider_clients(self._plan.region)),
+            no_alarm=unused_alarm("no-alarm", self._tags, self._child).name,
             tags=self._tags,
         )
 

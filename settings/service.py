@@ -151,7 +151,8 @@ class Rollout(Settings):
     bake: Bake | None = None
     """Time each step has to hold, in whole minutes. Unset: 10m."""
     errors: Percent = 5
-    """Percent of answers with a 5xx status that takes the release back while it bakes."""
+    """Percent of failed requests that takes the release back while it bakes: answers with a 5xx status, and what the
+    balancer answers with 502 or 504 since the task refused, broke off, or said nothing for `balancer.idle`."""
     alarms: Annotated[tuple[AlarmName, ...], Distinct] = ()
     """Existing CloudWatch alarms that take the release back as well."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -16,47 +16,57 @@ FEWEST = 10
 """Requests in a period below which a share says nothing."""
 
 
+_ANSWERS = {
+    "two": "HTTPCode_Target_2XX_Count",
+    "three": "HTTPCode_Target_3XX_Count",
+    "four": "HTTPCode_Target_4XX_Count",
+    "failed": "HTTPCode_Target_5XX_Count",
+}
+_BALANCER = {"broken": "HTTPCode_ELB_502_Count", "late": "HTTPCode_ELB_504_Count"}
+"""What a balancer answers by itself where a target breaks off, or says nothing. AWS counts these for the whole balancer
+alone, so they bound what one target group may have to do with them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorAlarmArgs:
     service: str
     percent: int
     balancer: pulumi.Input[str]
     """The last part of its ARN: app/name/id."""
-    target_groups: Sequence[pulumi.Input[str]]
-    """The last part of each ARN: targetgroup/name/id."""
+    target_group: pulumi.Input[str]
+    """The last part of its ARN: targetgroup/name/id."""
     tags: Mapping[str, str]
 
 
 def error_alarm(name: str, args: ErrorAlarmArgs, opts: pulumi.ResourceOptions) -> aws.cloudwatch.MetricAlarm:
     """Declare it: on when more than `percent` of a minute's requests failed, two minutes in a row.
 
-    Failed are answers with a 5xx status, and requests that found nobody listening. Each target group by itself, and the
-    worst of them counts: in a canary rollout the new one has a few percent of all requests, and could fail every one of
-    them without ever being a few percent of all. Minutes with fewer than ten requests, and without any, count as good.
+    Failed are answers with a 5xx status, and requests that got no answer from the target: those sent to it less those
+    it answered, as far as the balancer gave a 502 or 504 in that minute (an upgrade to a WebSocket, or a client that
+    hung up, is no answer either). One alarm for each target group: in a canary rollout the new one has a few percent of
+    all requests, and could fail every one of them without ever being a few percent of all. Minutes with fewer than ten
+    requests, and without any, count as good. Unhealthy targets are not counted: ECS replaces them, and its circuit
+    breaker counts them, after the grace that a slow start needs; nor is slowness, for which no number is right for all.
     """
-    queries: list[aws.cloudwatch.MetricAlarmMetricQueryArgs] = []
-    for number, group in enumerate(args.target_groups):
-        dimensions: Mapping[str, pulumi.Input[str]] = {"LoadBalancer": args.balancer, "TargetGroup": group}
-        for key, metric in (
-            ("refused", "TargetConnectionErrorCount"),
-            ("failed", "HTTPCode_Target_5XX_Count"),
-            ("asked", "RequestCount"),
-        ):
-            queries.append(_sum(f"{key}{number}", metric, dimensions))
-        queries.append(
-            aws.cloudwatch.MetricAlarmMetricQueryArgs(
-                id=f"share{number}",
-                expression=(
-                    f"IF(FILL(asked{number}, 0) >= {FEWEST},"
-                    f" 100 * (FILL(failed{number}, 0) + FILL(refused{number}, 0)) / asked{number}, 0)"
-                ),
-                return_data=False,
-            )
-        )
-    shares = ", ".join(f"share{number}" for number in range(len(args.target_groups)))
+    group: Mapping[str, pulumi.Input[str]] = {"LoadBalancer": args.balancer, "TargetGroup": args.target_group}
+    asked = {"asked": "RequestCount", "refused": "TargetConnectionErrorCount", **_ANSWERS}
+    queries = [_sum(key, metric, group) for key, metric in asked.items()]
+    queries += [_sum(key, metric, {"LoadBalancer": args.balancer}) for key, metric in _BALANCER.items()]
+    share = f"IF(FILL(asked, 0) >= {FEWEST}, 100 * (FILL(failed, 0) + lost) / asked, 0)"
+    expressions = {
+        "answered": " + ".join(f"FILL({key}, 0)" for key in _ANSWERS),
+        "silent": "FILL(asked, 0) - answered",
+        "balancer": " + ".join(f"FILL({key}, 0)" for key in _BALANCER),
+        "unanswered": "IF(silent < balancer, silent, balancer)",
+        "lost": "IF(unanswered > FILL(refused, 0), unanswered, FILL(refused, 0))",
+    }
+    queries += [
+        aws.cloudwatch.MetricAlarmMetricQueryArgs(id=key, expression=expression, return_data=False)
+        for key, expression in expressions.items()
+    ]
     queries.append(
         aws.cloudwatch.MetricAlarmMetricQueryArgs(
-            id="worst", expression=f"MAX([{shares}])", label="percent of requests that failed", return_data=True
+            id="share", expression=share, label="percent of requests that failed", return_data=True
         )
     )
     return aws.cloudwatch.MetricAlarm(
@@ -69,6 +79,25 @@ def error_alarm(name: str, args: ErrorAlarmArgs, opts: pulumi.ResourceOptions) -
         treat_missing_data="notBreaching",
         metric_queries=queries,
         tags=args.tags,
+        opts=opts,
+    )
+
+
+def unused_alarm(name: str, tags: Mapping[str, str], opts: pulumi.ResourceOptions) -> aws.cloudwatch.MetricAlarm:
+    """An alarm that is never on. A service that names no alarm keeps those it had, so one that has none names this,
+    disabled: the provider sends no empty list."""
+    return aws.cloudwatch.MetricAlarm(
+        name,
+        alarm_description="Never on: named, and disabled, by ECS services that no alarm watches",
+        namespace="quayside",
+        metric_name="unused",
+        statistic="Sum",
+        period=PERIOD,
+        comparison_operator="GreaterThanThreshold",
+        threshold=0,
+        evaluation_periods=1,
+        treat_missing_data="notBreaching",
+        tags=tags,
         opts=opts,
     )
 

@@ -47,6 +47,8 @@ class EcsEnvironment:
     sessions: ExecSessions
     check: ReleaseCheck
     """What is asked after each release."""
+    no_alarm: pulumi.Input[str]
+    """Name of the alarm that services without any disable."""
     tags: Mapping[str, str]
 
 
@@ -348,25 +350,29 @@ def _load_balancers(
     ]
 
 
-def _alarms(parent: pulumi.Resource, args: EcsServiceArgs, variant: Variant) -> aws.ecs.ServiceAlarmsArgs | None:
+def _alarms(parent: pulumi.Resource, args: EcsServiceArgs, variant: Variant) -> aws.ecs.ServiceAlarmsArgs:
     plan = args.plan
     rollout = plan.settings.rollout or Rollout()
     names: list[pulumi.Input[str]] = [*sorted(rollout.alarms)]
-    groups = [variant.target_group, None if variant.canary else plan.alternate]
-    behind = [args.targets[group].suffix for group in groups if group is not None]
-    if plan.urls and behind and args.balancer is not None:
+    groups = {variant.name: variant.target_group}
+    if not variant.canary:
+        groups[f"{variant.name}-alternate"] = plan.alternate
+    for name, group in groups.items():
+        if not plan.urls or group is None or args.balancer is None:
+            continue
         alarm = error_alarm(
-            variant.name,
+            name,
             ErrorAlarmArgs(
                 service=variant.name,
                 percent=rollout.errors,
                 balancer=args.balancer,
-                target_groups=behind,
+                target_group=args.targets[group].suffix,
                 tags=args.environment.tags,
             ),
             pulumi.ResourceOptions(parent=parent),
         )
         names.append(alarm.name)
-    if not names:
-        return None
-    return aws.ecs.ServiceAlarmsArgs(alarm_names=names, enable=True, rollback=True)
+    # Said also where there are none: ECS keeps the alarms of a service that does not name any.
+    return aws.ecs.ServiceAlarmsArgs(
+        alarm_names=names or [args.environment.no_alarm], enable=bool(names), rollback=bool(names)
+    )

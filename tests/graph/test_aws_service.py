@@ -220,6 +220,7 @@ def environment(**given: Any) -> EcsEnvironment:
         "keys": [KEY],
         "sessions": ExecSessions(log_group_arn=f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:exec-1234567", key_arn=KEY),
         "check": ReleaseCheck(no_clients),
+        "no_alarm": "no-alarm",
         "tags": {"stack": "t"},
     }
     return EcsEnvironment(**{**defaults, **given})
@@ -558,7 +559,7 @@ def test_a_worker_has_a_health_command_and_nothing_to_do_with_requests(run: Run)
         "timeout": 2,
     }
     assert "portMappings" not in service
-    assert not {"loadBalancers", "alarms", "healthCheckGracePeriodSeconds", "serviceConnectConfiguration",
+    assert not {"loadBalancers", "healthCheckGracePeriodSeconds", "serviceConnectConfiguration",
                 "triggers"} & inputs(report, SERVICE, "worker").keys()  # fmt: skip
 
 
@@ -747,29 +748,79 @@ def test_a_native_rollout_moves_one_rule_between_two_groups(
 
 def test_the_alarm_looks_at_each_colour_by_itself(run: Run) -> None:
     """Or a canary of five percent could fail all of its requests without ever being more than five percent of all."""
-    found = inputs(run(lambda: make(native(strategy="canary", errors=3, alarms=["p99-of-web"]))), ALARM, "web")
-    expressions = {query["id"]: query["expression"] for query in found["metricQueries"] if "expression" in query}
-    assert expressions == {
-        "share0": "IF(FILL(asked0, 0) >= 10, 100 * (FILL(failed0, 0) + FILL(refused0, 0)) / asked0, 0)",
-        "share1": "IF(FILL(asked1, 0) >= 10, 100 * (FILL(failed1, 0) + FILL(refused1, 0)) / asked1, 0)",
-        "worst": "MAX([share0, share1])",
+    report = run(lambda: make(native(strategy="canary", errors=3, alarms=["p99-of-web"])))
+    for name, group in (("web", "web"), ("web-alternate", "web-alternate")):
+        found = inputs(report, ALARM, name)
+        metrics = {
+            query["id"]: (query["metric"]["metricName"], query["metric"]["dimensions"].get("TargetGroup"))
+            for query in found["metricQueries"]
+            if "metric" in query
+        }
+        suffix = f"targetgroup/{group}/0123456789abcdef"
+        assert metrics["failed"] == ("HTTPCode_Target_5XX_Count", suffix)
+        assert metrics["late"] == ("HTTPCode_ELB_504_Count", None)  # AWS has it of the whole balancer only
+        assert {where for _, where in metrics.values()} == {suffix, None}
+        assert len(metrics) <= 10  # what an alarm may look at
+        assert len(found["metricQueries"]) <= 20
+        assert [query["id"] for query in found["metricQueries"] if query["returnData"]] == ["share"]
+        assert (found["threshold"], found["comparisonOperator"]) == (3, "GreaterThanThreshold")
+        assert found["treatMissingData"] == "notBreaching"
+
+
+def share(report: Report, **counts: int) -> float:
+    """What the alarm of `web` makes of one minute, its expressions computed as CloudWatch does."""
+    values: dict[str, float] = {}
+
+    def fill(value: float | None, default: float) -> float:
+        return default if value is None else value
+
+    for query in inputs(report, ALARM, "web")["metricQueries"]:
+        if "metric" in query:
+            values[query["id"]] = counts.get(query["id"])  # type: ignore[assignment]
+        else:
+            text = query["expression"].replace("IF(", "choose(")
+            names = {"FILL": fill, "choose": lambda test, then, other: then if test else other, **values}
+            # `IF` looks at both of its branches, also where the first divides by what is missing.
+            names |= {key: value for key, value in values.items() if value is not None}
+            names["asked"] = values["asked"] or 1
+            values[query["id"]] = eval(text.replace("FILL(asked, 0)", str(values["asked"] or 0)), {}, names)  # noqa: S307
+    return values["share"]
+
+
+@pytest.mark.parametrize(
+    ("what", "counts", "percent"),
+    [
+        ("all is well", {"asked": 100, "two": 90, "three": 5, "four": 5}, 0),
+        ("it answers 500", {"asked": 100, "two": 80, "failed": 20}, 20),
+        ("it hangs: the balancer says 504", {"asked": 100, "two": 70, "late": 30}, 30),
+        ("it crashes at each request: 502", {"asked": 100, "broken": 100}, 100),
+        ("nobody listens: 502, counted twice by AWS", {"asked": 100, "refused": 100, "broken": 100}, 100),
+        ("WebSockets have no status of their own", {"asked": 100, "two": 10}, 0),
+        ("another service of the balancer hangs", {"asked": 100, "two": 100, "late": 500}, 0),
+        ("another service hangs, and clients hang up here", {"asked": 100, "two": 98, "late": 500}, 2),
+        ("answers to the minute before", {"asked": 100, "two": 120, "late": 5}, 0),
+        ("too few to tell", {"asked": 9, "failed": 9}, 0),
+        ("nobody asks", {}, 0),
+    ],
+)
+def test_what_the_alarm_counts_as_failed(run: Run, what: str, counts: dict[str, int], percent: float) -> None:
+    assert share(run(lambda: make(native(strategy="canary"))), **counts) == percent, what
+
+
+def test_a_service_without_alarms_says_so_or_ecs_would_keep_those_it_had(run: Run) -> None:
+    report = run(lambda: make(session()))
+    assert inputs(report, SERVICE, "session")["alarms"] == {
+        "alarmNames": ["no-alarm"],
+        "enable": False,
+        "rollback": False,
     }
-    metrics = {
-        query["id"]: (query["metric"]["metricName"], query["metric"]["dimensions"]["TargetGroup"])
-        for query in found["metricQueries"]
-        if "metric" in query
-    }
-    assert metrics["failed1"] == ("HTTPCode_Target_5XX_Count", "targetgroup/web-alternate/0123456789abcdef")
-    assert [query["id"] for query in found["metricQueries"] if query["returnData"]] == ["worst"]
-    assert (found["threshold"], found["comparisonOperator"]) == (3, "GreaterThanThreshold")
-    assert found["treatMissingData"] == "notBreaching"
 
 
 def test_alarms_of_the_settings_take_a_release_back_as_well(run: Run) -> None:
     report = run(lambda: make(native(strategy="blue_green", alarms=["b", "a"])))
     names = inputs(report, SERVICE, "web")["alarms"]["alarmNames"]
     assert names[:2] == ["a", "b"]
-    assert len(names) == 3
+    assert len(names) == 4
 
 
 def test_a_declared_canary_is_a_second_service_that_nobody_finds_by_name(run: Run) -> None:
