@@ -1,7 +1,7 @@
 """Who may enter a host over SSH: parts of the script that prepares it, and nobody is locked out by either.
 
 The packet filter is refused where it does not admit the connection that brings it. Keys of the stack stand in a block
-of their own in `authorized_keys`, which every `up` writes anew: a key that left the settings lets nobody in any more.
+of their own in `authorized_keys`, which an `up` writes anew: a key that left the settings lets nobody in any more.
 Keys outside the block are not the stack's, and stay.
 """
 
@@ -14,7 +14,7 @@ _END = "QUAYSIDE-KEYS"
 
 def begin_of(owner: str) -> str:
     """The line that a stack's block begins with. ``owner`` is `project/stack`."""
-    return f"# quayside {owner}: keys of this stack, written anew by each up"
+    return f"# quayside {owner}: keys of this stack, which an up replaces"
 
 
 def comment_of(owner: str) -> str:
