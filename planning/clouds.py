@@ -19,7 +19,12 @@ LOCATIONS: Mapping[str, str] = MappingProxyType(
 
 NETWORK_ZONES = tuple(sorted(set(LOCATIONS.values())))
 
-BALANCER_TYPES = ("lb11", "lb21", "lb31")
+BALANCER_TARGETS: Mapping[str, int] = MappingProxyType({"lb11": 25, "lb21": 75, "lb31": 150})
+"""Hetzner's balancers, each with the targets that it may have (docs.hetzner.com, Load Balancers, 2026-11-30)."""
+BALANCER_TYPES = tuple(BALANCER_TARGETS)
+
+MACHINE_IMAGES = ("debian-12", "debian-13", "ubuntu-22.04", "ubuntu-24.04")
+"""Those of Hetzner's images that a host is prepared on: their packages have Docker 20.10 or newer."""
 
 REGIONS = (
     *("nyc1", "nyc2", "nyc3", "sfo1", "sfo2", "sfo3", "tor1", "atl1", "ric1", "mkc1", "mem1"),

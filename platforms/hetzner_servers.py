@@ -26,6 +26,7 @@ from planning.hosts.site import edge_tls, managed_tls
 from planning.names import Naming
 from platforms.machines import Machine, cloud_config, jump, rules_of
 from settings.capacity import HostCapacity
+from settings.load import provider_setting
 from settings.stack import Stack
 from settings.units import GIB
 
@@ -90,6 +91,7 @@ def servers(
                     stack=naming.key,
                     down=host.down,
                     generations=generations,
+                    token=provider_setting("hcloud", "token"),
                 ),
             ),
             child,

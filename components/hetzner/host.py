@@ -107,7 +107,7 @@ class Host(pulumi.ComponentResource):
                     jump=args.rebuild.jump,
                 )
             )
-            after = [drained(name, args.generation, args.rebuild, connection, self)]
+            after = [drained(name, args.generation, (args.server_type, args.location), args.rebuild, connection, self)]
         self.server = hcloud.Server(
             name,
             name=args.server_name,

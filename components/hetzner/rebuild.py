@@ -37,7 +37,7 @@ class Generations(pulumi.ComponentResource):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RebuildArgs:
-    """How a host is asked whether it is drained."""
+    """How a host is asked whether it is drained, and Hetzner whether it has another."""
 
     identity: pulumi.Input[str]
     """`DeployKey.identity`."""
@@ -46,24 +46,36 @@ class RebuildArgs:
     """`Naming.key`, the label of the stack's containers."""
     down: bool
     generations: Generations
+    token: pulumi.Input[str] | None = None
+    """Hetzner's, to ask with; None: HCLOUD_TOKEN's, where it is set."""
 
 
 def drained(
-    name: str, generation: int, args: RebuildArgs, connection: Connection, parent: pulumi.Resource
+    name: str,
+    generation: int,
+    machine: tuple[str, str],
+    args: RebuildArgs,
+    connection: Connection,
+    parent: pulumi.Resource,
 ) -> pulumi.Resource:
-    """A Command that fails where the generation changed and something runs on the host that could run elsewhere.
+    """A Command that fails where the generation changed and something runs on the host that could run elsewhere, or
+    Hetzner has no other one of this type and location (``machine``).
 
     The server depends on it. What has its data on the host is no reason: its disk goes to the new machine. A host that
     an earlier `up` knew to be down is not asked.
     """
     environment: dict[str, pulumi.Input[str]] = {
         "QUAYSIDE_HOST": name,
+        "QUAYSIDE_TYPE": machine[0],
+        "QUAYSIDE_LOCATION": machine[1],
         "QUAYSIDE_GENERATION": str(generation),
         "QUAYSIDE_DOWN": "1" if args.down else "0",
         "QUAYSIDE_STACK": args.stack,
         "QUAYSIDE_OPTIONS": connection.options,
         "QUAYSIDE_DESTINATION": connection.destination,
     }
+    if args.token is not None:
+        environment["HCLOUD_TOKEN"] = pulumi.Output.secret(args.token)
     return _command(f"{name}-rebuild", "rebuild", environment, parent, [args.generations.resource])
 
 

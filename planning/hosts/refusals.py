@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from planning.clouds import BALANCER_TYPES, LOCATIONS, REGIONS
+from planning.clouds import BALANCER_TARGETS, LOCATIONS, MACHINE_IMAGES, REGIONS
 from planning.hosts.door import has_door
 from planning.hosts.fleet import BURST, CAPACITY, HOSTS
 from planning.hosts.model import Fleet, Host
-from planning.hosts.servers import SUCCESSORS
+from planning.hosts.servers import SUCCESSORS, is_sold_in
 from planning.hosts.site import MOST_NAMES, https, issued_names
 from planning.names import Naming
 from planning.routes import table
@@ -33,6 +33,12 @@ def notes(stack: Stack, fleet: Fleet) -> Sequence[str]:
         found.append(
             "visitors come by plain HTTP: have a certificate issued by quayside:edge/acme, give one of your own by "
             "quayside:edge/certificate, or have Hetzner manage one, by capacity.balancer with dns.provider: hetzner"
+        )
+    entries = [host.name for host in fleet.entries if host.usable]
+    if fleet.balancer is None and len(entries) > 1 and table(stack.services, stack.domain):
+        found.append(
+            f"the DNS leads to {', '.join(entries)}, and nobody checks them there: one that dies keeps its address "
+            'until capacity.down names it and `up` has run (docs/hosts.md, "A host that died")'
         )
     for former, now in SUCCESSORS.items():
         of = [
@@ -108,15 +114,50 @@ def _machines(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
                 f"the machine of {host.name} would be called {name}, {len(name)} characters of at most {most}",
                 "shorten the host's name, or the project's or the stack's",
             )
-    if fleet.balancer is not None and fleet.balancer not in BALANCER_TYPES:
+    yield from _sold(fleet)
+    yield from _balancer(fleet)
+
+
+def _sold(fleet: Fleet) -> Iterator[Problem]:
+    unsold: dict[tuple[str, str], list[str]] = {}
+    for host in fleet.hosts.values():
+        zone = LOCATIONS.get(host.location or "")
+        if host.kind == "created" and host.type and host.location and zone and not is_sold_in(host.type, zone):
+            unsold.setdefault((host.type, host.location), []).append(host.name)
+    for (server_type, location), names in unsold.items():
         yield Problem(
-            f"{CAPACITY}/balancer/type", f"should be one of {', '.join(BALANCER_TYPES)}, got {fleet.balancer}"
+            HOSTS,
+            f"{server_type} is sold in Europe alone, and {', '.join(names)} would be in {location}",
+            "take a cpx or ccx type there, or a location in Europe: fsn1, nbg1 or hel1",
+        )
+
+
+def _balancer(fleet: Fleet) -> Iterator[Problem]:
+    if fleet.balancer is None:
+        return
+    path, most = f"{CAPACITY}/balancer/type", BALANCER_TARGETS.get(fleet.balancer)
+    if most is None:
+        yield Problem(path, f"should be one of {', '.join(BALANCER_TARGETS)}, got {fleet.balancer}")
+        return
+    targets = sum(host.kind == "created" for host in fleet.hosts.values())
+    if targets > most:
+        larger = [name for name, room in BALANCER_TARGETS.items() if room >= targets]
+        yield Problem(
+            path,
+            f"{fleet.balancer} takes {most} targets, and {targets} hosts are behind it",
+            f"take {larger[0]}" if larger else f"have at most {max(BALANCER_TARGETS.values())} hosts",
         )
 
 
 def _image(stack: Stack, fleet: Fleet) -> Iterator[Problem]:
     """A name stands for an image of each architecture, an id for one."""
     image = stack.capacity.image if isinstance(stack.capacity, HostCapacity) else None
+    if image is not None and not image.isdigit() and image not in MACHINE_IMAGES:
+        yield Problem(
+            f"{CAPACITY}/image",
+            f"{image} is none that hosts are prepared on",
+            f"one of {', '.join(MACHINE_IMAGES)}, or the id of a snapshot of your own that was made from one of them",
+        )
     kinds = {host.architecture: host.type for host in fleet.hosts.values() if host.kind == "created"}
     if image is not None and image.isdigit() and len(kinds) > 1:
         told = " and ".join(f"{kind} ({type_})" for kind, type_ in sorted(kinds.items(), key=str))

@@ -52,6 +52,16 @@ SUCCESSORS: Mapping[str, str] = MappingProxyType(
 )  # fmt: skip
 """Types that Hetzner has taken off sale in Europe → the nearest that it sells. Servers that exist keep theirs."""
 
+_EUROPE_ONLY = re.compile("c(x|ax)[0-9]+")
+"""Families that Hetzner sells in its European locations alone: `unsupported location for server type` elsewhere (public
+reports of 2026; hetzner.com/cloud). What is in stock there changes by the hour and only the API knows."""
+
+
+def is_sold_in(server_type: str, zone: str) -> bool:
+    """Whether Hetzner sells this type in locations of the network zone at all, as far as its families say."""
+    return zone == "eu-central" or _EUROPE_ONLY.fullmatch(server_type) is None
+
+
 _COMMON_SIZES = (
     *("s-1vcpu-1gb", "s-1vcpu-2gb", "s-2vcpu-2gb", "s-2vcpu-4gb", "s-4vcpu-8gb", "s-8vcpu-16gb"),
     *("c-2", "c-4", "c-8", "c-16", "c-32", "g-2vcpu-8gb", "g-4vcpu-16gb", "g-8vcpu-32gb", "g-16vcpu-64gb"),

@@ -45,6 +45,44 @@ def test_a_location_that_is_none_is_named_where_it_is_written() -> None:
     ]
 
 
+def test_a_type_that_is_not_sold_in_a_location_is_refused() -> None:
+    def said(of: str, location: str) -> list[str]:
+        return wrong(stack(capacity={"location": location, "hosts": {"count": 2, "type": of}}))
+
+    assert said("cx33", "ash") == [
+        "quayside:capacity/hosts: cx33 is sold in Europe alone, and host1, host2 would be in ash\n"
+        "    take a cpx or ccx type there, or a location in Europe: fsn1, nbg1 or hel1"
+    ]
+    assert len(said("cax21", "sin")) == 1
+    assert said("cx33", "hel1") == said("cpx21", "ash") == said("ccx13", "hil") == []
+
+
+@pytest.mark.parametrize(
+    ("count", "balancer", "fix"),
+    [(25, "lb11", ""), (30, "lb11", "take lb21"), (76, "lb21", "take lb31"), (151, "lb31", "have at most 150 hosts")],
+)
+def test_a_balancer_takes_so_many_targets(count: int, balancer: str, fix: str) -> None:
+    capacity = {"location": "fsn1", "hosts": {"count": count, "type": "cx33"}, "balancer": {"type": balancer}}
+    most = {"lb11": 25, "lb21": 75, "lb31": 150}[balancer]
+    found = [line for line in wrong(stack(capacity=capacity)) if "balancer" in line]
+    told = f"quayside:capacity/balancer/type: {balancer} takes {most} targets, and {count} hosts are behind it"
+    assert found == ([f"{told}\n    {fix}"] if fix else [])
+
+
+def test_without_a_balancer_a_dead_host_s_record_is_spoken_of() -> None:
+    def noted(**capacity: Any) -> list[str]:
+        base = {"location": "fsn1", "hosts": {"count": 3, "type": "cx33"}}
+        made = stack("example.com", capacity={**base, **capacity})
+        return [note for note in notes(made, fleet(made)[0]) if "DNS leads" in note]
+
+    assert noted() == [
+        "the DNS leads to host1, host2, host3, and nobody checks them there: one that dies keeps its address until "
+        'capacity.down names it and `up` has run (docs/hosts.md, "A host that died")'
+    ]
+    assert "leads to host1, host3," in noted(down=["host2"])[0]
+    assert noted(balancer={}) == noted(hosts={"count": 1, "type": "cx33"}) == []
+
+
 @pytest.mark.parametrize("place", ["host1", "db1"])
 def test_a_disk_larger_than_hetzner_s_largest_is_refused_where_one_would_be_made(place: str) -> None:
     server = {"name": "db1", "address": "203.0.113.7", "cpu": 8, "memory": 32 * 1024**3, "host_key": KEY}
@@ -94,13 +132,13 @@ def test_nothing_is_issued_for_no_routes() -> None:
 
 
 def test_without_any_certificate_every_preview_says_so() -> None:
-    (note,) = notes(stack("example.com"), fleet(stack("example.com"))[0])
+    note = notes(stack("example.com"), fleet(stack("example.com"))[0])[0]
     assert note == (
         "visitors come by plain HTTP: have a certificate issued by quayside:edge/acme, give one of your own by "
         "quayside:edge/certificate, or have Hetzner manage one, by capacity.balancer with dns.provider: hetzner"
     )
     issued = stack("example.com", edge=ACME)
-    assert notes(issued, fleet(issued)[0]) == []
+    assert not any("HTTP" in line for line in notes(issued, fleet(issued)[0]))
 
 
 def test_a_port_that_is_open_to_nobody_is_noted() -> None:

@@ -341,3 +341,17 @@ def test_an_image_by_its_id_is_of_one_architecture() -> None:
         "quayside:capacity/image: 4711 is an image of one architecture, and hosts are amd64 (cx33) and arm64 (cax21)\n"
         "    make hosts of one architecture alone, or name one of Hetzner's own images, such as debian-12"
     ]
+
+
+@pytest.mark.parametrize("image", ["debian-12", "debian-13", "ubuntu-22.04", "ubuntu-24.04", 4711])
+def test_images_that_hosts_are_prepared_on(image: object) -> None:
+    assert wrong(image, a="cx33") == []
+
+
+@pytest.mark.parametrize("image", ["rocky-9", "debian-11", "docker-ce", "fedora-42"])
+def test_another_image_is_refused(image: str) -> None:
+    assert wrong(image, a="cx33") == [
+        f"quayside:capacity/image: {image} is none that hosts are prepared on\n"
+        "    one of debian-12, debian-13, ubuntu-22.04, ubuntu-24.04, "
+        "or the id of a snapshot of your own that was made from one of them"
+    ]
