@@ -4,8 +4,8 @@ There is no memory of where anything ran (decisions.md 21), so stability has to 
 slot and a host has a score, a hash of both names weighted by the host's size (weighted rendezvous hashing). The pairs
 are taken from the best score down, each where there is still room: a new host gets slots through its own pairs, a lost
 host's slots go to their next pair, and neither disturbs pairs with a better score. What finds no room gets it where
-slots that are no larger can give way; when that fails too, stability is given up and everything is packed by first fit,
-decreasing.
+slots that are no larger can give way, and larger ones where its service would else be twice on one host; when that
+fails too, stability is given up and everything is packed by first fit, decreasing.
 
 No rule without a memory can do entirely without moves: of three slots that need half a host each, on two hosts, two
 have the same favourite host, whatever the rule, and which of them is there depends on the others. On fleets up to
@@ -213,14 +213,20 @@ def _make_room(item: Item, loads: Mapping[str, Load], scores: Scores, places: di
                 places[item.slot] = host
                 return
         for host in candidates:
-            if _clear(item, host, loads, scores, places):
+            if _clear(item, host, loads, scores, places, largest=_size(item)):
+                return
+        # Two slots on one host, while another host has none, is worse than a larger slot that moves.
+        for host in candidates if candidates is fewest else ():
+            if _clear(item, host, loads, scores, places, largest=loads[host].bin.memory):
                 return
 
 
-def _clear(item: Item, host: str, loads: Mapping[str, Load], scores: Scores, places: dict[str, str]) -> bool:
-    """Let others that are no larger give way, those first that are least attached to the host. Enough, or none."""
+def _clear(
+    item: Item, host: str, loads: Mapping[str, Load], scores: Scores, places: dict[str, str], *, largest: int
+) -> bool:
+    """Let others up to a size give way, those first that are least attached to the host. Enough, or none."""
     load = loads[host]
-    others = [other for other in load.items.values() if other.service != item.service and _size(other) <= _size(item)]
+    others = [other for other in load.items.values() if other.service != item.service and _size(other) <= largest]
     moved: list[tuple[Item, str]] = []
     for other in sorted(others, key=lambda other: (scores[other.slot, host], other.slot)):
         target = _best(other, loads, scores)

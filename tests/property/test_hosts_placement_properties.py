@@ -177,6 +177,9 @@ def assert_spread(services: Services, packed: Packed, bins: Sequence[Bin]) -> No
 # Of hosts of one size: with others, the small ones may have no room for a replica of every service.
 @MANY
 @given(fleets(sizes=[4096]))
+# A small slot whose only host without one of its service is full of larger slots.
+@example(a_fleet(random.Random(447), 2, 0.75, [4096]))
+@example(a_fleet(random.Random(326), 4, 0.75, [4096]))
 def test_replicas_are_on_different_hosts_while_there_are_any(case: tuple[Services, list[Bin]]) -> None:
     services, bins = case
     packed = run(services, bins)
