@@ -36,8 +36,11 @@ if [ "$QUAYSIDE_DOWN" = 1 ]; then
     printf 'down\ndata %s\n' "$QUAYSIDE_DATA"
     exit 0
 fi
+# Version and newest API of the client here, which asks nobody for it; `-` where there is none.
+client=$(DOCKER_HOST=unix:///nowhere docker version --format '{{.Client.Version}} {{.Client.DefaultAPIVersion}}' 2>/dev/null | head -n 1)
 said=$(
     {
+        printf "client='%s'\n" "${client:--}"
         printf "owner='%s'\n" "${QUAYSIDE_OWNER-}"
         printf "task='%s'\nstack='%s'\nkeep='%s'\nwanted='%s'\nbefore='%s'\n" \
             "$1" "$QUAYSIDE_STACK" "$QUAYSIDE_KEEP" "${QUAYSIDE_WANTED-}" "$before"

@@ -1,4 +1,4 @@
-# On the host, behind lines that set owner, task, stack, keep, wanted and before.
+# On the host, behind lines that set client, owner, task, stack, keep, wanted and before.
 # shellcheck disable=SC2154
 set -u
 line='
@@ -77,9 +77,38 @@ sweep() {
     done
 }
 
+# Client and engine have to have a version of Docker's API in common. Docker 29.0 to 29.2, of either, begin at 1.44
+# (Docker 25), where those before began at 1.24 or earlier, and those after at 1.40 (moby, client and daemon, by their tags).
+speak() {
+    engine=$(timeout 60 docker version --format '{{.Server.Version}} {{.Server.MinAPIVersion}} {{.Server.APIVersion}}' 2>&1) || {
+        echo "its Docker does not answer: ${engine:-nothing within 60 s}"
+        return 1
+    }
+    # shellcheck disable=SC2086 # words, to be split
+    set -- $engine $client
+    there=$1 least=${2#1.} most=${3#1.} here=$4 newest=${5-}
+    if [ "$most" -lt 41 ]; then
+        echo "has Docker $there, and 20.10 is the oldest that a release is tried on: upgrade it there, or take another server"
+        return 1
+    fi
+    [ "$here" != - ] && [ -n "$newest" ] || return 0
+    case $here in
+    29.0.* | 29.1.* | 29.2.*) oldest=44 ;;
+    29.* | [3-9][0-9].*) oldest=40 ;;
+    *) oldest=24 ;;
+    esac
+    if [ "$oldest" -gt "$most" ] || [ "${newest#1.}" -lt "$least" ]; then
+        echo "has Docker $there (API 1.$least to 1.$most), and the client on the machine that deploys is $here (API 1.$oldest to $newest):"
+        echo "    they have no version in common, so nothing was made; what fits every host, Debian 12's 20.10 as Ubuntu's 29, is a"
+        echo "    client from 25.0 to 28, or from 29.3 on, on the machine that deploys: docker-cli or docker-ce-cli"
+        return 1
+    fi
+}
+
 images=$base/usr/local/sbin/quayside-images
 if [ "$task" = make ]; then
     repair || exit 1
+    speak || exit 1
     # What runs until now is what one would go back to.
     [ ! -x "$images" ] || root "$images" note || exit 1
 fi

@@ -191,7 +191,7 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
     echo "this is ${name:-no Debian}, and a host of a fleet is Debian 12 or 13, or Ubuntu 22.04 or 24.04" >&2
     exit 1
 fi
-if [ "$(docker info --format '{{.Swarm.LocalNodeState}}' 2>/dev/null || true)" = active ]; then
+if [ "$(timeout 60 docker info --format '{{.Swarm.LocalNodeState}}' 2>/dev/null || true)" = active ]; then
     echo "Docker is in swarm mode here, which does not go with live-restore:" >&2
     echo "    docker swarm leave --force, or take another server" >&2
     exit 1

@@ -347,7 +347,7 @@ def test_settings_that_are_no_json_are_refused(machine: Machine) -> None:
 def test_another_system_is_refused_before_anything_changes(machine: Machine) -> None:
     for tool in ("dpkg-query", "apt-get"):
         (machine.bin / tool).unlink()
-    for tool in ("sh", "sed"):
+    for tool in ("sh", "sed", "timeout"):
         (machine.bin / tool).symlink_to(f"/bin/{tool}")
     machine.search = str(machine.bin)
     assert machine.prepare(files()) == (1, [], [])
@@ -363,7 +363,22 @@ def test_a_docker_in_swarm_mode_is_refused(machine: Machine) -> None:
 
 def test_the_docker_client_is_installed_where_docker_comes_without_it(machine: Machine) -> None:
     (machine.bin / "docker").unlink()
-    tools = ("sh", "sed", "cat", "mkdir", "touch", "chmod", "cmp", "stat", "grep", "rm", "mv", "sha256sum", "env")
+    tools = (
+        "sh",
+        "sed",
+        "cat",
+        "mkdir",
+        "touch",
+        "chmod",
+        "cmp",
+        "stat",
+        "grep",
+        "rm",
+        "mv",
+        "sha256sum",
+        "env",
+        "timeout",
+    )
     for tool in tools:
         (machine.bin / tool).symlink_to(str(shutil.which(tool)))
     machine.search = str(machine.bin)

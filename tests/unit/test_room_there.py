@@ -25,6 +25,7 @@ class Prepared(Machine):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.stub("iptables", record=False)
+        self.engine("20.10.24 1.12 1.41")
         self.disk(50 * GIB)
         self.mark = self.root / "etc/quayside/owner"
         self.mark.parent.mkdir(parents=True)
@@ -34,11 +35,25 @@ class Prepared(Machine):
         subprocess.run(["sh", "-c", script], check=True, capture_output=True, env=self.environment())
         self.calls.write_text("")
 
+    def engine(self, versions: str) -> None:
+        """Version, oldest and newest API of the engine; of Docker's other commands none says anything."""
+        self.stub("docker", f'[ "$1" != version ] || echo "{versions}"', record=False)
+
     def disk(self, kilobytes: int) -> None:
         self.stub("df", f"echo Filesystem\necho disk 0 0 {kilobytes}", record=False)
 
-    def room(self, task: str = "make", wanted: str = "web-1 1048576 abc", before: str = "") -> tuple[int, str]:
-        given = {"owner": OURS, "task": task, "stack": "s", "keep": "", "wanted": wanted, "before": before}
+    def room(
+        self, task: str = "make", wanted: str = "web-1 1048576 abc", before: str = "", client: str = "28.5.2 1.51"
+    ) -> tuple[int, str]:
+        given = {
+            "client": client,
+            "owner": OURS,
+            "task": task,
+            "stack": "s",
+            "keep": "",
+            "wanted": wanted,
+            "before": before,
+        }
         head = "".join(f"{key}='{value}'\n" for key, value in given.items())
         ran = subprocess.run(
             ["sh", "-s"], input=head + scripts.ROOM_THERE, capture_output=True, text=True, env=self.environment()
@@ -53,6 +68,38 @@ def host(tmp_path: Path) -> Prepared:
 
 def test_a_host_that_is_ours_and_as_it_was_prepared_says_nothing(host: Prepared) -> None:
     assert host.room() == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("engine", "client", "fits"),
+    [
+        ("20.10.24 1.12 1.41", "20.10.24 1.41", True),
+        ("20.10.24 1.12 1.41", "28.5.2 1.51", True),
+        ("20.10.24 1.12 1.41", "29.0.1 1.52", False),
+        ("20.10.24 1.12 1.41", "29.2.1 1.53", False),
+        ("20.10.24 1.12 1.41", "29.3.0 1.54", True),
+        ("29.0.4 1.44 1.52", "24.0.7 1.43", False),
+        ("29.0.4 1.44 1.52", "20.10.24 1.41", False),
+        ("29.0.4 1.44 1.52", "25.0.5 1.44", True),
+        ("29.0.4 1.44 1.52", "29.7.2 1.55", True),
+        ("29.7.2 1.40 1.55", "20.10.24 1.41", True),
+        ("29.7.2 1.40 1.55", "-", True),
+        ("19.3.15 1.12 1.40", "28.5.2 1.51", False),
+    ],
+)
+def test_both_ends_of_docker_have_to_understand_each_other(
+    host: Prepared, engine: str, client: str, fits: bool
+) -> None:
+    host.engine(engine)
+    code, said = host.room(client=client)
+    assert (code, said == "") == (0, True) if fits else (1, False)
+    if not fits:
+        assert f"has Docker {engine.split()[0]}" in said
+
+
+def test_a_docker_that_does_not_answer_is_named(host: Prepared) -> None:
+    host.stub("docker", "echo Cannot connect to the Docker daemon >&2; exit 1", record=False)
+    assert host.room() == (1, "its Docker does not answer: Cannot connect to the Docker daemon\n")
 
 
 def test_a_host_that_was_handed_over_is_left_as_it_is(host: Prepared) -> None:
