@@ -11,6 +11,7 @@ from components.docker.connection import Connection, Jump
 from components.rules import Rule
 from planning.hosts.entry import admission, authorized_keys, comment_of
 from planning.hosts.hostfiles import host_files
+from planning.hosts.hung import hung_files
 from planning.hosts.model import FleetSecurity, Host
 from planning.hosts.packetfilter import host_filter
 from planning.hosts.prepare import cloud_init, kept, prepare_script
@@ -120,7 +121,8 @@ def script(
     one that it replaces."""
     rules = host_filter(security, host.name, addresses)
     entry = admission(host.name, ssh_ranges(security, host)) + _keys(stack, [key], [previous] if previous else [])
-    return kept(prepare_script(host_files(rules, subnets=stack.subnets, memory=host.total), entry=entry))
+    files = {**host_files(rules, subnets=stack.subnets, memory=host.total), **hung_files()}
+    return kept(prepare_script(files, entry=entry))
 
 
 def _keys(stack: Stack, own: Sequence[str], revoked: Sequence[str]) -> str:

@@ -11,6 +11,9 @@ from rich.table import Table
 from quayside.containers import Container
 from settings.units import MIB
 
+_HUNG = "hung: it runs, and"
+"""Beside `restarting`, which Docker says of one that ends again and again, and `exited`."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -66,9 +69,11 @@ def verdict(container: Container, servers: Mapping[str, Mapping[str, str]]) -> t
     server = servers.get(container.name)
     if server is not None:
         status = server["status"]
-        return status.startswith(("UP", "no check")), "the edge's check fails" if status.startswith("DOWN") else status
+        said = f"{_HUNG} the edge's check fails" if status.startswith("DOWN") else status
+        return status.startswith(("UP", "no check")), said
     if container.health:
-        return container.health == "healthy", container.health
+        hung = container.health == "unhealthy"
+        return container.health == "healthy", f"{_HUNG} its health command fails" if hung else container.health
     if servers and container.role == "service" and any(other["slot"] == container.slot for other in servers.values()):
         return False, "not behind the edge"
     return True, "running"

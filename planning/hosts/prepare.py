@@ -30,6 +30,7 @@ from planning.hosts.hostfiles import (
     HostFile,
     modes,
 )
+from planning.hosts.hung import HUNG, HUNG_UNIT
 
 PREPARE = "/usr/local/sbin/quayside-prepare"
 SUMS = "/var/lib/quayside/sums"
@@ -169,6 +170,12 @@ service try-reload-or-restart ssh""",
         _on((SYSCTL,), f'sysctl --quiet --load "$root{SYSCTL}"'),
         _on((CHRONY,), "service restart chrony"),
         _on((SWAP, SWAP_UNIT), "service restart quayside-swap"),
+        _on(
+            (HUNG, HUNG_UNIT),
+            "service daemon-reload",
+            "service enable --quiet quayside-hung",
+            "service restart quayside-hung",
+        ),
         "service enable --quiet quayside-firewall",
         "service enable --quiet --now docker chrony quayside-swap quayside-prune.timer",
     ]

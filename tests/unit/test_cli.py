@@ -149,7 +149,7 @@ def test_rows_count_slots_and_say_what_is_wrong() -> None:
     rows = {row.service: row for row in status.rows(found, servers, {"web": ["http://shop.localhost:8080/"]})}
     assert list(rows) == ["session", "web", "worker", "edge"]
     assert (rows["web"].healthy, rows["web"].declared) == (1, 2)
-    assert rows["web"].trouble[0] == "web-2: the edge's check fails"
+    assert rows["web"].trouble[0] == "web-2: hung: it runs, and the edge's check fails"
     assert "2 containers" in rows["web"].trouble[1]
     assert rows["session"].healthy == 1
     assert rows["worker"].trouble == ("worker-1: starting",)
