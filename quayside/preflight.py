@@ -96,7 +96,8 @@ def check_subnets(plan: Planned, stack: str) -> None:
                     "quayside:subnets",
                     f"network {name} has {subnet} and should get {plan.subnets[name]}{others}; "
                     "a network that is in use cannot be changed",
-                    "set it back, or run `make down` (volumes are kept where quayside:protect is not false) and then `make up`",
+                    "set it back, or run `make down` (volumes are kept where quayside:protect is not false) and then "
+                    "`make up`",
                 )
             ]
         )

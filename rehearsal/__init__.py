@@ -6,6 +6,13 @@ a stack of Docker resources and commands out on a real engine, with Pulumi's ord
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+# Ours before the project's: Python puts its folder first, and it may well have a `settings` of its own.
+if sys.path[0] != (_house := str(Path(__file__).parents[1])):
+    sys.path.insert(0, _house)
+
 from rehearsal.engine import apply, destroy, engine_state
 from rehearsal.errors import ApplyError, RehearsalError
 from rehearsal.events import Applied, Event

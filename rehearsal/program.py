@@ -128,8 +128,18 @@ async def _settle(pending: set[Any], guard: threading.Lock) -> None:
 
 @contextlib.contextmanager
 def _import_root(root: Path) -> Any:
-    """The project's folder first on sys.path, as when Python starts the program itself."""
-    sys.path.insert(0, str(root))
+    """The project's folder on sys.path, as when Python starts the program itself, but behind our own packages.
+
+    `import platforms` is the one that decides there which folder is meant, and ours corrects the rest.
+    """
+    house = Path(__file__).parents[1]
+    if root != house:
+        for own in (root / "platforms", root / "platforms.py"):
+            if own.exists():
+                message = f"{own.name} is what quayside calls its own: `pulumi up` would import this one, which is none"
+                fix = "give it another name"
+                raise RehearsalError(f"{own}: {message}\n    {fix}", [Finding(own.name, message, fix)])
+    sys.path.insert(int(sys.path[:1] == [str(house)]), str(root))
     try:
         yield
     finally:

@@ -254,7 +254,9 @@ def test_a_network_in_use_keeps_its_subnet(
         "network 0-acme_local has 10.64.0.0/26 and should get 10.128.0.0/26, and 1 more would change; "
         "a network that is in use cannot be changed"
     )
-    assert problem.fix == "set it back, or run `make down` (volumes are kept) and then `make up`"
+    assert problem.fix == (
+        "set it back, or run `make down` (volumes are kept where quayside:protect is not false) and then `make up`"
+    )
 
 
 def test_a_docker_context_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
