@@ -253,21 +253,21 @@ def test_against_tells_what_pulumi_ignores_from_what_it_changes(
     text = """
         import pulumi, pulumi_docker as docker
         ignored = pulumi.ResourceOptions(ignore_changes=["memory", "labels[0].value"])
-        docker.Container("a", image="web:1", memory=1, opts=ignored)
-        docker.Container("b", image="web:1", memory=1, labels=[{"label": "x", "value": "1"}], opts=ignored)
+        docker.Container("a", image="web:1", memory=64, opts=ignored)
+        docker.Container("b", image="web:1", memory=64, labels=[{"label": "x", "value": "1"}], opts=ignored)
     """
     program(project, text)
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com"]
     for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
         subprocess.run([*git, *command], cwd=project, check=True)
-    program(project, text.replace("memory=1", "memory=2").replace('"value": "1"', '"value": "2"'))
+    program(project, text.replace("memory=64", "memory=128").replace('"value": "1"', '"value": "2"'))
     monkeypatch.chdir(project)
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     assert main(["t", "--against", "HEAD"]) == 0
     said = capsys.readouterr().out
-    assert "= a (docker:index/container:Container)\n    memory: 1 → 2 (ignored)\n" in said
+    assert "= a (docker:index/container:Container)\n    memory: 64 → 128 (ignored)\n" in said
     assert "\n~ " not in said
-    program(project, text.replace("memory=1", "memory=2").replace('"label": "x"', '"label": "y"'))
+    program(project, text.replace("memory=64", "memory=128").replace('"label": "x"', '"label": "y"'))
     assert main(["t", "--against", "HEAD", "--json"]) == 0
     compared = json.loads(capsys.readouterr().out)["against"]
     found = {kind: {urn.split("::")[-1]: sorted(keys) for urn, keys in compared[kind].items()} for kind in

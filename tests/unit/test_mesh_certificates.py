@@ -14,7 +14,7 @@ from planning.hosts.certificates import (
 )
 from planning.names import Naming
 
-NAMING = Naming(project="shop", stack="shop/staging")
+NAMING = Naming(project="shop", stack="staging")
 
 
 def test_the_lives_of_certificates() -> None:
