@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from planning.hosts import hostfiles
+from planning.hosts import hostfiles, hung
 from planning.hosts.entry import admission, authorized_keys
 from planning.hosts.hostfiles import HostFile, host_files, swap_size
 from planning.hosts.prepare import PREPARE, SUMS, cloud_init, kept, prepare_script
@@ -147,6 +147,7 @@ def test_apt_takes_its_configuration(tmp_path: Path) -> None:
 def test_the_scripts_are_clean(tmp_path: Path) -> None:
     entry = admission("host1", ["198.51.100.0/24"]) + authorized_keys("shop/prod", KEYS, KEYS)
     scripts = {"prepare": prepare_script(files(), entry=entry), "swap": files()[hostfiles.SWAP].content}
+    scripts["hung"] = hung.SCRIPT
     for name, content in scripts.items():
         (tmp_path / name).write_text(content)
     found = subprocess.run(
