@@ -135,6 +135,23 @@ def test_callers_of_a_port_do_not_notice_a_release(site: Site) -> None:
     assert set(site.under_load(lambda: None)) == {"2"}
 
 
+def test_a_replica_that_comes_back_at_another_address_is_found(site: Site) -> None:
+    replica = site.replica("1")
+    until(lambda: site.ask() == "1")
+    address = ("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", replica)
+    first = docker(*address)
+    docker("kill", replica)
+    # While it is stopped, somebody else has its address.
+    other = docker("run", "-d", "--init", "--network", site.name, "--label", site.name, PYTHON, "sleep", "60")
+    docker("start", replica)
+    docker("rm", "-f", other)
+    assert docker(*address) != first
+    until(lambda: site.ask() == "1", 3 if FULL else 8)
+    docker("restart", "-t", "1", replica)
+    assert docker(*address) == first
+    until(lambda: site.ask() == "1", 3 if FULL else 8)
+
+
 def test_a_release_that_is_not_healthy_gets_no_caller(site: Site) -> None:
     site.replica("1")
     until(lambda: site.ask() == "1")

@@ -263,6 +263,26 @@ def in_edge(release: Release, host: str, script: str) -> str:
     return release.fleet[host].docker("exec", EDGE, "sh", "-c", f"cd /var/lib/haproxy && {script}")
 
 
+def test_a_replica_that_comes_back_at_another_address_is_served_on_every_host(release: Release) -> None:
+    host = release.fleet["host3"]
+    (api,) = host.docker("ps", "-q", "-f", "label=dev.quayside.service=api").split()
+    (network,) = host.docker(
+        "inspect", "-f", "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}}", api
+    ).split()
+    host.docker("kill", api)
+    # Somebody else has its address, and its own edge and those that ask it by its gateway had only this one.
+    other = host.docker("run", "-d", "--init", "--network", network, PYTHON, "sleep", "600")
+    try:
+        host.docker("start", api)
+        began = time.monotonic()
+        for name in NAMES:
+            while "version" not in (release.get(name, "/via")["api"] or ""):
+                assert time.monotonic() - began < (3 if FULL else 10), name
+                time.sleep(0.1)
+    finally:
+        host.docker("rm", "-f", other)
+
+
 def test_what_is_asked_when_none_is_up_has_the_address_of_what_is_checked(release: Release) -> None:
     """By Docker's resolver, which gives two servers of a backend one address only when told to."""
     for name in NAMES:

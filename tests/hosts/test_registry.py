@@ -197,6 +197,11 @@ def test_hosts_pull_through_their_own_registry_and_nobody_else_reaches_it(
         host.inside("iptables", "-A", "QUAYSIDE-DOCKER", "-j", "RETURN")
         assert knocks(other, host, address)
 
+        # What Docker publishes follows the container to whatever address it gets.
+        host.docker("restart", "-t", "1", name)
+        asked = "curl --noproxy '*' -s -o /dev/null -w '%{http_code}' http://127.0.0.1:5000/v2/ || true"
+        until(lambda: host.ssh(asked) == "200", 10)
+
         again = project.up(bucket)
         assert again.code == 0, again.output
         assert not [
