@@ -55,6 +55,7 @@ def row(file: str) -> str:
     return SHIFTED.get(name, "fleets" if has_fleet else "engine")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
     config.option.loadscopereorder = False
     return Rows(config, log)  # pyright: ignore[reportArgumentType]

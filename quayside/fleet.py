@@ -7,10 +7,11 @@ import json
 import shlex
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -195,7 +196,8 @@ class Tunnels:
     fleet: Fleet
     _folder: Path
     _open: dict[str, Reached] = field(default_factory=dict[str, Reached])
-    _number: int = 0
+    _numbers: Iterator[int] = field(default_factory=count)
+    """Several threads may take one."""
 
     def reach(self, names: Sequence[str] | None = None) -> tuple[list[Reached], dict[str, str]]:
         """Every host that answers (of these names), and what is the matter with the others. Opens what has closed."""
@@ -208,9 +210,8 @@ class Tunnels:
                 continue
             if held is not None:
                 self._open.pop(host.name).tunnel.close()
-            self._number += 1
             to = Address(host.user, host.address, host.port, _SOCKET)
-            missing.append((host, Tunnel(to, self.fleet.ssh_opts(host), self._folder, self._number)))
+            missing.append((host, Tunnel(to, self.fleet.ssh_opts(host), self._folder, next(self._numbers))))
         for (host, tunnel), said in zip(missing, side_by_side(_opened_tunnel, [t for _, t in missing]), strict=True):
             if said:
                 trouble[host.name] = said

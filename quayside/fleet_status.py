@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -62,11 +62,7 @@ class Answer:
 
 def show(fleet: Fleet, console: Console) -> None:
     """Ask every host at once, and print the table. A host that does not answer is a line of it."""
-    with tunnels(fleet) as opened:
-        reached, unreachable = opened.reach()
-        answers = dict(
-            zip([one.host.name for one in reached], side_by_side(lambda r: _ask(fleet, r), reached), strict=True)
-        )
+    answers, unreachable = gather(fleet, lambda reached: _ask(fleet, reached))
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in ("host", "service", "healthy", "restarts", "memory", "image"):
         table.add_column(column, no_wrap=column != "image", overflow="fold")
@@ -93,6 +89,21 @@ def show(fleet: Fleet, console: Console) -> None:
     lines += [f"{name}: {said}" for name, answer in answers.items() for said in answer.trouble]
     for line in [*lines, *_not_seen(answers)]:
         console.print(f"  {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def gather(fleet: Fleet, ask: Callable[[Reached], Answer]) -> tuple[Mapping[str, Answer], Mapping[str, str]]:
+    """What every host says, and why some say nothing. One that is dead costs its own ten seconds and delays no other:
+    each is connected to and asked by itself."""
+    with tunnels(fleet) as opened:
+
+        def one(name: str) -> tuple[Sequence[Answer], Mapping[str, str]]:
+            reached, trouble = opened.reach([name])
+            return [ask(each) for each in reached], trouble
+
+        names = list(fleet.hosts)
+        told = dict(zip(names, side_by_side(one, names), strict=True))
+    answers = {name: answer for name, (found, _) in told.items() for answer in found}
+    return answers, {name: why for _, trouble in told.values() for name, why in trouble.items()}
 
 
 def short(image: str) -> str:

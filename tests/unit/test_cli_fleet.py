@@ -9,6 +9,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from quayside import data, fleet, fleet_observe, fleet_status, host_state, lifec
 from quayside.__main__ import main
 from quayside.containers import Container
 from quayside.shell import CommandError
+from rehearsal.ssh_tunnel import TunnelError
 from rehearsal.state import StateFile, state_path
 from tests.unit.test_cli import container, program, quayside
 
@@ -331,3 +333,35 @@ def test_without_the_cli_a_fleet_s_secret_is_for_the_rehearsal_and_says_so(
     assert "The next `python -m rehearsal t --apply` brings it" in told
     assert "For `pulumi up` set it there: `pulumi config set --secret --path quayside:secrets.stripe --stack t`" in told
     assert "hunter2" not in (where.root / "Pulumi.t.yaml").read_text() + told
+
+
+def test_a_dead_host_costs_its_own_time_and_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connecting took 10 s for a dead host, and only then were the others asked, for 5 s more."""
+    asked: list[tuple[str, float]] = []
+    began = time.monotonic()
+
+    class Slow:
+        def __init__(self, address: object, options: object, folder: object, number: int) -> None:
+            self.number, self.alive, self.socket = number, True, f"/nowhere/{number}"
+
+        def open(self) -> None:
+            if self.number == 0:
+                time.sleep(1.5)
+                raise TunnelError("dead")
+
+        def close(self) -> None:
+            pass
+
+    def ask(reached: fleet.Reached) -> fleet_status.Answer:
+        asked.append((reached.host.name, time.monotonic() - began))
+        time.sleep(1)
+        return fleet_status.Answer(rows=[], trouble=[], unseen=[])
+
+    monkeypatch.setattr(fleet, "Tunnel", Slow)
+    hosts = [host(f"h{number}") for number in range(6)]
+    answers, trouble = fleet_status.gather(made(*hosts), ask)
+    took = time.monotonic() - began
+    assert (len(answers), list(trouble.values())) == (5, ["dead"])
+    assert list(answers) == [name for name in (one.name for one in hosts) if name in answers], "in the fleet's order"
+    assert all(when < 1.4 for _, when in asked), "nobody waits for the dead one"
+    assert took < 2.4, "its 1.5 s and their 1 s are side by side"

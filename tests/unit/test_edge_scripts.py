@@ -17,6 +17,7 @@ import pytest
 from planning.edge import bootstrap
 from settings.units import MIB
 from tests.edge_shell import edge_shell, write_config
+from tests.needs import BUSYBOX_NC
 from tests.unit.test_edge import REDIS, SHOP, WEB, address, rendered, section
 
 SCRIPTS = Path(__file__).parents[2] / "components" / "docker"
@@ -279,6 +280,7 @@ def silent() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+@BUSYBOX_NC
 def test_a_master_that_never_answers_is_not_waited_for(tmp_path: Path) -> None:
     """HAProxy 3.2 holds on to the connection that asked a worker which ended meanwhile: the release would, too."""
     with silent() as port:
@@ -289,6 +291,7 @@ def test_a_master_that_never_answers_is_not_waited_for(tmp_path: Path) -> None:
     assert 4 < time.monotonic() - began < 8
 
 
+@BUSYBOX_NC
 def test_what_waits_for_its_client_to_speak_is_open() -> None:
     text = (SCRIPTS / "gate.sh").read_text()
     reach = text[text.index("reach() {") : text.index("gate() {")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from rehearsal.compare import Difference, against
 from rehearsal.errors import RehearsalError
 from rehearsal.gaps import CONTAINER, TASK, gaps
 from rehearsal.preview import Report
+from tests.needs import needs
 
 AWAY = "replaced, the old one first: it is away until the new one runs"
 DATA = [{"containerPath": "/data", "volumeName": "shop_prod_db"}]
@@ -73,7 +73,7 @@ def test_the_line_is_a_replacement() -> None:
     assert lines[1] == f"    ! {AWAY}"
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is not on PATH")
+@needs("git")
 def test_a_shallow_clone_says_what_to_fetch(tmp_path: Path) -> None:
     def git(where: Path, *words: str) -> None:
         plain = ["-c", "user.name=x", "-c", "user.email=x@example.com", "-c", "commit.gpgsign=false"]

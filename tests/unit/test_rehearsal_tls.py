@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import uuid
 from pathlib import Path
@@ -16,10 +15,11 @@ from rehearsal import Applied, ApplyError, Event, apply, destroy, engine_state
 from rehearsal.providers import Step, StepError
 from rehearsal.random_provider import random_providers
 from rehearsal.tls_certificates import tls_providers
+from tests.needs import need_engine, needs
 
 PROVIDERS = {**tls_providers(), **random_providers()}
-openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
-ssh_keygen = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen")
+openssl = needs("openssl")
+ssh_keygen = needs("ssh-keygen")
 
 
 def make(type_: str, /, **inputs: Any) -> dict[str, Any]:
@@ -229,6 +229,7 @@ class Stack:
 
 @pytest.fixture
 def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    need_engine()  # it looks there for what an interrupted run left
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "open sesame")
     return Stack(tmp_path)
 

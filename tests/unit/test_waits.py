@@ -29,11 +29,12 @@ from rehearsal.docker_settings import EngineSettings
 from rehearsal.errors import ApplyError
 from rehearsal.events import Event
 from rehearsal.providers import Step, StepError
+from tests.needs import needs
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("quayside", "rehearsal", "components", "platforms", "settings", "planning")
 
-docker = pytest.mark.skipif(shutil.which("docker") is None, reason="the docker command is not on PATH")
+docker = needs("docker")
 
 # --- the code --------------------------------------------------------------------------------------------------------
 
