@@ -273,7 +273,8 @@ def _service_plan(
         files=_file_sets(rendered.files, inner_folders(service), slots),
         hosts=dict.fromkeys(sorted(service.uses), subnet.edge),
         callers=sorted(caller for caller, other in stack.services.items() if name in other.uses),
-        health_host=_health_host(name, [route.host for route in public]),
+        # In the order they were written: one more at the end changes no check, and no ports proxy that makes it.
+        health_host=_health_host(name, [route.host for route in routes.service_routes(name, service, stack.domain)]),
         urls=list(public.values()),
     )
 

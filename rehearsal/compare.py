@@ -69,8 +69,13 @@ class Difference:
 
 def against(report: Report, root: Path, ref: str) -> Difference:
     """Rehearse the same stack at git revision `ref` and compare."""
-    then = {str(found["urn"]): found for found in _rehearse_at(ref, root, report.stack)}
-    now = {found["urn"]: found for found in report.resources}
+    return difference(_rehearse_at(ref, root, report.stack), report.resources)
+
+
+def difference(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> Difference:
+    """Of two rehearsals' resources, each with its `urn`, `inputs` and `ignoreChanges`."""
+    then = {str(found["urn"]): found for found in before}
+    now = {str(found["urn"]): found for found in after}
     changed: dict[str, dict[str, tuple[Any, Any]]] = {}
     ignored: dict[str, dict[str, tuple[Any, Any]]] = {}
     for urn in sorted(then.keys() & now.keys()):

@@ -18,6 +18,8 @@ from planning.subnets import Subnet
 from settings.units import MIB
 
 _FOLDER = "/var/lib/haproxy"
+_LEAST = 64 * MIB
+"""What the first configuration is made for, whatever `memory` is: another one would replace the edge."""
 _CONFIG = f"{_FOLDER}/haproxy.cfg"
 # A container that was just made is in none of the networks that its configuration names: HAProxy would wait for each
 # name of it, so it starts when `edge_ready.sh` has joined them. One that starts again is in them already.
@@ -101,7 +103,7 @@ class Edge(pulumi.ComponentResource):
             image=args.image,
             entrypoints=["/bin/sh", "-c"],
             command=[_START],
-            envs=[f"BOOTSTRAP={bootstrap(args.memory * MIB)}"],
+            envs=[f"BOOTSTRAP={bootstrap(_LEAST)}"],
             networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name)],
             ports=[
                 docker.ContainerPortArgs(internal=internal, external=external, ip=args.address)
