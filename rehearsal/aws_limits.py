@@ -246,6 +246,7 @@ LIMITS: Mapping[tuple[str, str], Limit] = {
             "networkConfiguration/securityGroups": _at_most(5, "security groups a network interface"),
             "networkConfiguration/subnets": _at_most(16, "subnets"),
             "orderedPlacementStrategies": _at_most(5, "placement strategies"),
+            "capacityProviderStrategies": _at_most(20, "capacity providers"),
             "healthCheckGracePeriodSeconds": _between(0, 2147483647),
             "deploymentMinimumHealthyPercent": _between(0, 200),
             "deploymentMaximumPercent": _between(1, 10000),
@@ -301,6 +302,8 @@ LIMITS: Mapping[tuple[str, str], Limit] = {
                 "lowest-price", "capacity-optimized", "capacity-optimized-prioritized", "price-capacity-optimized"
             ),
             "mixedInstancesPolicy/launchTemplate/overrides/weightedCapacity": _between(1, 999),
+            # autoscaling/ec2/userguide/mixed-instances-groups-set-up-overview.html
+            "mixedInstancesPolicy/launchTemplate/overrides": _at_most(40, "instance types"),
         },
         "aws:autoscaling/lifecycleHook:LifecycleHook": {
             "heartbeatTimeout": _between(30, 7200),

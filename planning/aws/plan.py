@@ -25,6 +25,7 @@ from planning.aws.model import (
 )
 from planning.aws.network import network
 from planning.aws.notes import notes
+from planning.aws.policy_size import policy_problems
 from planning.aws.registry import instance_registry
 from planning.aws.schedule import aws_cron
 from planning.aws.security import security
@@ -62,6 +63,7 @@ def plan(stack: Stack, sources: Mapping[str, str]) -> AwsPlan:
     built = {name: _service(name, stack, rendered[name], behind, guarded, pool, problems) for name in sorted(services)}
     for service in built.values():
         problems += definition_problems(service, stack.region or "")
+        problems += policy_problems(service)
     fit = None
     if pool is not None:
         fit = _fit(stack, pool, built.values())

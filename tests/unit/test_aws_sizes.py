@@ -54,8 +54,7 @@ def test_whatever_a_service_says_much_of_is_counted_and_named(key: str) -> None:
         "files": {"/etc/a.conf": {"content": "x" * 66_000}},
         "command": ("sh", "-c", "x" * 66_000),
     }
-    (said,) = problems({**WEB, key: much[key]})
-    assert "ECS takes 65,536" in said
+    (said,) = [problem for problem in problems({**WEB, key: much[key]}) if "ECS takes 65,536" in problem]
     assert f"The most of it is {key}" in said
 
 
@@ -117,6 +116,52 @@ def test_what_is_counted_is_what_is_sent(tmp_path: Path) -> None:
 def test_an_image_of_a_long_name_is_refused() -> None:
     (said,) = problems({**WEB, "image": f"ghcr.io/acme/{'w' * 200}@{DIGEST}"})
     assert said.startswith("services/web/image: has 285 characters with its registry and digest; ECS takes 255")
+
+
+# --- policies ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("count", "said"), [(60, 0), (100, 1)])
+def test_secrets_that_overfill_the_policy_of_a_role_are_counted(count: int, said: int) -> None:
+    secrets = {f"SECRET_{number:03}": f"secret-{number:03}" for number in range(count)}
+    found = [problem for problem in problems({**WEB, "secrets": secrets}) if "/secrets:" in problem]
+    assert len(found) == said
+    if said:
+        assert found[0].startswith(
+            "services/web/secrets: 100 secrets make a policy of about 11,000 characters; IAM takes"
+        )
+
+
+def test_permissions_that_overfill_the_policy_of_a_role_are_counted() -> None:
+    def permissions(count: int) -> tuple[dict[str, Any], ...]:
+        return tuple(
+            {"actions": ("s3:GetObject", "s3:PutObject"), "resources": (f"arn:aws:s3:::acme-{number:03}/*",)}
+            for number in range(count)
+        )
+
+    assert problems({**WEB, "permissions": permissions(40)}) == []
+    (found,) = problems({**WEB, "permissions": permissions(150)})
+    assert found.startswith("services/web/permissions: make a policy of about ")
+
+
+def test_the_counted_policies_are_no_smaller_than_the_real_ones(tmp_path: Path) -> None:
+    """With as many secrets and permissions as the plan just takes, the rehearsal's exact count finds nothing."""
+    secrets = "".join(f"      S{number}: key-{number:02}\n" for number in range(90))
+    config: dict[str, Any] = {"quayside:cloud": "aws", "quayside:domain": "example.com", "aws:region": "eu-central-1"}
+    config["quayside:secrets"] = {f"key-{number:02}": {"secure": "v1:AAAA:BBBB"} for number in range(90)}
+    (tmp_path / "Pulumi.yaml").write_text("name: a-project-of-some-length\nruntime: python\n")
+    (tmp_path / "Pulumi.prod.yaml").write_text(yaml.safe_dump({"config": config}))
+    service = f"image: ghcr.io/acme/web@{DIGEST}\n    port: 80\n    on: fargate\n    secrets:\n{secrets}"
+    (tmp_path / "services.yaml").write_text(f"services:\n  web:\n    {service}")
+    (tmp_path / "__main__.py").write_text((REPOSITORY / "__main__.py").read_text())
+    report = rehearse("prod", tmp_path)
+    assert report.problems == ()
+    (policy,) = (
+        found["inputs"]["policy"]
+        for found in report.resources
+        if found["type"] == "aws:iam/rolePolicy:RolePolicy" and found["name"] == "web-execution"
+    )
+    assert 7_000 < len(policy) <= 90 * (90 + len("key-00")) + 1_000  # what the plan counts
 
 
 # --- documents of AWS -------------------------------------------------------------------------------------------------
