@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from botocore.loaders import Loader
 
+from settings.aws import Balancer
+
 DOCS = Path(__file__).parents[2] / "docs" / "aws"
 POLICIES = sorted(DOCS.glob("*-policy.json"))
 # IAM's prefix of a service → botocore's name of it, where the two differ.
@@ -76,3 +78,12 @@ def test_ci_can_make_no_role_and_destroy_nothing() -> None:
         for action in statement["Action"]:
             assert not action.startswith("iam:") or action == "iam:PassRole"
             assert "Delete" not in action or statement["Sid"] == "PulumiState"
+
+
+def test_the_advised_keep_alives_are_longer_than_the_balancer_waits() -> None:
+    """A service that closes a connection first is sent a request that it no longer reads: 502."""
+    text = (DOCS.parent / "aws.md").read_text()
+    (row,) = [line for line in text.splitlines() if line.startswith("| connections to a service |")]
+    advised = [int(number) for number in re.findall(r"(?:= |alive |timeout )(\d{2,})", row.rpartition("| let it")[2])]
+    assert len(advised) == 5
+    assert all(seconds > Balancer().idle for seconds in [advised[0] // 1000, *advised[1:]])
