@@ -16,6 +16,7 @@ from planning.hosts.entry import admission, authorized_keys
 from planning.hosts.hostfiles import HostFile, host_files, swap_size
 from planning.hosts.prepare import PREPARE, SUMS, cloud_init, kept, prepare_script
 from settings.units import GIB
+from tests.needs import needs
 
 FIREWALL = '#!/bin/sh\necho "firewall" >>"$CALLS"\n'
 COMMANDS = ("systemctl", "sshd", "apt-get", "apt-mark", "dpkg-query", "sysctl", "dockerd")
@@ -115,7 +116,7 @@ def test_sshd_holds_a_whole_up_and_takes_keys_alone() -> None:
     assert hostfiles.SSHD.rpartition("/")[2] < "50-cloud-init.conf"
 
 
-@pytest.mark.skipif(shutil.which("sshd") is None, reason="sshd is not installed")
+@needs("sshd", "ssh-keygen")
 def test_sshd_takes_its_configuration(tmp_path: Path) -> None:
     config, key = tmp_path / "sshd_config", tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
