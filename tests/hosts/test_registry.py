@@ -45,7 +45,7 @@ import settings.rules
 from planning.hosts.packetfilter import host_filter
 from platforms import deploy
 
-platforms.hetzner.script = lambda _stack, admits, host, addresses: host_filter(admits, host.name, addresses)
+platforms.hetzner.script = lambda _stack, admits, host, addresses, *_keys: host_filter(admits, host.name, addresses)
 for key, value in deploy(Path(__file__).parent).items():
     pulumi.export(key, value)
 """
