@@ -10,6 +10,7 @@ import pulumi_docker as docker
 
 from components.docker.labels import container_labels
 from planning import ServicePlan
+from planning.hosts.packetfilter import NO_METADATA
 from planning.names import LABEL_BUILD
 from planning.plan import Slot
 from settings.units import whole_mib
@@ -57,6 +58,7 @@ def replica(args: ReplicaArgs, opts: pulumi.ResourceOptions) -> docker.Container
         envs=_environment(args.slot.env, args.secrets),
         hosts=[docker.ContainerHostArgs(host=host, ip=ip) for host, ip in args.service.hosts.items()],
         network_mode="host" if args.network is None else None,
+        group_adds=[str(NO_METADATA)] if args.network is None else None,
         networks_advanced=(
             None
             if args.network is None

@@ -22,8 +22,13 @@ from planning.hosts.security import MESH_PORT, Addresses, Admitted, admitted
 
 INPUT = "QUAYSIDE-INPUT"
 CONTAINERS = "QUAYSIDE-DOCKER"
+OUTPUT = "QUAYSIDE-OUTPUT"
 METADATA = "169.254.169.254"
-"""Where Hetzner and DigitalOcean hand out user data and more."""
+"""Where Hetzner and DigitalOcean hand out user data and more; EC2 its role's keys, there by IPv6 as well."""
+METADATA6 = "fd00:ec2::254"
+NO_METADATA = 61691
+"""Group of processes that share the host's network and are not the host's own: their containers are given it. The
+host's root, cloud-init and its like, keeps the way there, which it needs at every boot."""
 
 
 OPENED = "/etc/quayside/opened"
@@ -45,9 +50,11 @@ def opened(addresses: Sequence[str], machine: str) -> tuple[str, str]:
 def host_filter(plan: FleetSecurity, host: str, addresses: Addresses) -> str:
     """The script for one host."""
     rules = admitted(plan, host, addresses)
-    four = "\n".join(["*filter", f":{INPUT} - [0:0]", f":{CONTAINERS} - [0:0]", *_four(rules), "COMMIT"])
-    six = "\n".join(["*filter", f":{INPUT} - [0:0]", f":{CONTAINERS} - [0:0]", *_six(rules), "COMMIT"])
-    return _SCRIPT.format(host=host, four=four, six=six, input=INPUT, containers=CONTAINERS, opened=OPENED)
+    heads = [f":{chain} - [0:0]" for chain in (INPUT, OUTPUT, CONTAINERS)]
+    four = "\n".join(["*filter", *heads, *_four(rules), *_out(METADATA), "COMMIT"])
+    six = "\n".join(["*filter", *heads, *_six(rules), *_out(METADATA6), "COMMIT"])
+    chains = {"input": INPUT, "output": OUTPUT, "containers": CONTAINERS}
+    return _SCRIPT.format(host=host, four=four, six=six, opened=OPENED, **chains)
 
 
 def _four(rules: Sequence[Admitted]) -> Iterator[str]:
@@ -60,9 +67,6 @@ def _four(rules: Sequence[Admitted]) -> Iterator[str]:
     yield f"-A {INPUT} -j DROP"
     yield f"-A {CONTAINERS} -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN"
     yield f"-A {CONTAINERS} -d {METADATA} -j DROP"
-    # What containers send, to wherever: by the bridge that it comes from, since an address can be made up.
-    yield f"-A {CONTAINERS} -i br-+ -j RETURN"
-    yield f"-A {CONTAINERS} -i docker0 -j RETURN"
     # The port that was asked for, before Docker rewrote it; and only what Docker did rewrite.
     for one, source in _pairs(rules, 4):
         if one.protocol in {"tcp", "udp"} and one.first != 22:
@@ -70,6 +74,12 @@ def _four(rules: Sequence[Admitted]) -> Iterator[str]:
             yield f"-A {CONTAINERS}{_from(source)} {match} -j RETURN"
     dnat = f"-p tcp -m conntrack --ctstate DNAT --ctorigdstport {MESH_PORT} -j RETURN"
     yield f'$(opened "-A {CONTAINERS}" "{dnat}")'
+    # Also what a container of this host sends to a published port: Docker 29 rewrites that as well, where it came to
+    # INPUT before.
+    yield f"-A {CONTAINERS} -m conntrack --ctstate DNAT -j DROP"
+    # What containers send, to wherever else: by the bridge that it comes from, since an address can be made up.
+    yield f"-A {CONTAINERS} -i br-+ -j RETURN"
+    yield f"-A {CONTAINERS} -i docker0 -j RETURN"
     yield f"-A {CONTAINERS} -j DROP"
 
 
@@ -86,6 +96,12 @@ def _six(rules: Sequence[Admitted]) -> Iterator[str]:
     yield f"-A {CONTAINERS} -i br-+ -j RETURN"
     yield f"-A {CONTAINERS} -i docker0 -j RETURN"
     yield f"-A {CONTAINERS} -j DROP"
+
+
+def _out(metadata: str) -> Iterator[str]:
+    # What shares the host's network gets there neither as somebody else than root, nor as a container's root.
+    yield f"-A {OUTPUT} -d {metadata} -m owner ! --uid-owner 0 -j REJECT"
+    yield f"-A {OUTPUT} -d {metadata} -m owner --gid-owner {NO_METADATA} --suppl-groups -j REJECT"
 
 
 def _pairs(rules: Sequence[Admitted], version: int) -> Iterator[tuple[Admitted, str]]:
@@ -119,6 +135,7 @@ filter() {{
     "$1" -w 10 -N DOCKER-USER 2>/dev/null || true
     "$1-restore" -w 10 --noflush
     first "$1" INPUT {input}
+    first "$1" OUTPUT {output}
     first "$1" DOCKER-USER {containers}
     # Docker 20.10 leads no IPv6 there; with none it is a jump more, which changes nothing.
     "$1" -w 10 -C FORWARD -j DOCKER-USER 2>/dev/null || "$1" -w 10 -I FORWARD 1 -j DOCKER-USER

@@ -28,9 +28,10 @@ import yaml
 
 from planning.hosts.certificates import LEAF_HOURS
 from planning.hosts.gateway import FILES
+from planning.hosts.packetfilter import NO_METADATA
 from planning.hosts.plan import MESH_PORT
 from tests.hosts.fleet import Fleet, Host
-from tests.hosts.fleet_remains import run
+from tests.hosts.fleet_remains import run, until
 from tests.hosts.prepared import Prepared
 from tests.hosts.shop import PYTHON, ROOT, agent_with
 from tests.hosts.test_platform import NAMES
@@ -215,6 +216,25 @@ def test_nothing_between_hosts_can_be_read_on_the_wire(outside: Outside) -> None
     assert {fleet["host2"].address, fleet["host3"].address} <= mesh, "both of them did cross"
     for plain in (MARKER.encode(), b"HTTP/1.1", b"PING", b"PONG"):
         assert wire.find(plain) == []
+
+
+def test_the_metadata_address_is_closed_to_what_shares_the_host_s_network(outside: Outside) -> None:
+    host, asked = outside.fleet["host1"], "http://169.254.169.254:8099/"
+    ask = f"import urllib.request as u; print(u.urlopen('{asked}', timeout=3).status)"
+    host.inside("ip", "addr", "add", "169.254.169.254/32", "dev", "lo")
+    serve = "nohup python3 -m http.server 8099 --bind 169.254.169.254 >/dev/null 2>&1 & echo $!"
+    server = host.inside("sh", "-c", serve)
+    try:
+        until("the metadata", lambda: host.inside("sh", "-c", f'python3 -c "{ask}" 2>/dev/null || true') == "200", 20)
+        for user in ("0", "1000"):
+            words = ("run", "--rm", "--network", "host", "--cap-drop", "ALL", "--user", user)
+            group = ("--group-add", str(NO_METADATA))
+            with pytest.raises(AssertionError, match="Connection refused|timed out"):
+                host.docker(*words, *group, PYTHON, "python", "-c", ask)
+        # Without the group, by which alone a container's root is known: what the filter would let through.
+        assert host.docker("run", "--rm", "--network", "host", PYTHON, "python", "-c", ask) == "200"
+    finally:
+        host.inside("sh", "-c", f"kill {server}; ip addr del 169.254.169.254/32 dev lo")
 
 
 # --- status, logs and exec -------------------------------------------------------------------------------------------

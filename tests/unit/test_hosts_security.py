@@ -182,6 +182,7 @@ def test_the_packet_filter() -> None:
     assert four.partition("RULES")[0].splitlines() == [
         "*filter",
         ":QUAYSIDE-INPUT - [0:0]",
+        ":QUAYSIDE-OUTPUT - [0:0]",
         ":QUAYSIDE-DOCKER - [0:0]",
         "-A QUAYSIDE-INPUT -i lo -j ACCEPT",
         "-A QUAYSIDE-INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
@@ -199,8 +200,6 @@ def test_the_packet_filter() -> None:
         "-A QUAYSIDE-INPUT -j DROP",
         "-A QUAYSIDE-DOCKER -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN",
         "-A QUAYSIDE-DOCKER -d 169.254.169.254 -j DROP",
-        "-A QUAYSIDE-DOCKER -i br-+ -j RETURN",
-        "-A QUAYSIDE-DOCKER -i docker0 -j RETURN",
         "-A QUAYSIDE-DOCKER -p tcp -m conntrack --ctstate DNAT --ctorigdstport 25 -j RETURN",
         "-A QUAYSIDE-DOCKER -p tcp -m conntrack --ctstate DNAT --ctorigdstport 80 -j RETURN",
         "-A QUAYSIDE-DOCKER -p tcp -m conntrack --ctstate DNAT --ctorigdstport 443 -j RETURN",
@@ -210,7 +209,12 @@ def test_the_packet_filter() -> None:
         "-A QUAYSIDE-DOCKER -s 203.0.113.7/32 -p tcp -m conntrack --ctstate DNAT --ctorigdstport 8443 -j RETURN",
         "-A QUAYSIDE-DOCKER -s 10.9.0.0/16 -p udp -m conntrack --ctstate DNAT --ctorigdstport 53 -j RETURN",
         '$(opened "-A QUAYSIDE-DOCKER" "-p tcp -m conntrack --ctstate DNAT --ctorigdstport 8443 -j RETURN")',
+        "-A QUAYSIDE-DOCKER -m conntrack --ctstate DNAT -j DROP",
+        "-A QUAYSIDE-DOCKER -i br-+ -j RETURN",
+        "-A QUAYSIDE-DOCKER -i docker0 -j RETURN",
         "-A QUAYSIDE-DOCKER -j DROP",
+        "-A QUAYSIDE-OUTPUT -d 169.254.169.254 -m owner ! --uid-owner 0 -j REJECT",
+        "-A QUAYSIDE-OUTPUT -d 169.254.169.254 -m owner --gid-owner 61691 --suppl-groups -j REJECT",
         "COMMIT",
     ]
     assert [line for line in six.partition("RULES")[0].splitlines() if "INPUT -" in line][1:] == [
