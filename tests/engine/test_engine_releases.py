@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from tests.hosts.load import Running
-from tests.hosts.shop import FULL, Stack, UnavailableError, docker, prepare, probe, shop
+from tests.hosts.shop import FULL, Run, Stack, UnavailableError, docker, prepare, probe, shop
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -69,10 +69,10 @@ class EngineStack(Stack):
             start_new_session=True,
         )
 
-    def refused(self) -> Any:
+    def refused(self) -> Run:
+        """Deploy; it has to fail. The engine interrupts the program then, so its traceback may be in the output."""
         done = self.run()
         assert done.code != 0, done.output
-        assert "Traceback" not in done.output, done.output
         return done
 
     def remove(self) -> None:
