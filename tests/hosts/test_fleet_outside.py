@@ -229,7 +229,7 @@ def test_the_metadata_address_is_closed_to_what_shares_the_host_s_network(outsid
         for user in ("0", "1000"):
             words = ("run", "--rm", "--network", "host", "--cap-drop", "ALL", "--user", user)
             group = ("--group-add", str(NO_METADATA))
-            with pytest.raises(AssertionError, match="Connection refused|timed out"):
+            with pytest.raises(AssertionError, match=r"Connection refused|timed out"):
                 host.docker(*words, *group, PYTHON, "python", "-c", ask)
         # Without the group, by which alone a container's root is known: what the filter would let through.
         assert host.docker("run", "--rm", "--network", "host", PYTHON, "python", "-c", ask) == "200"
