@@ -1,11 +1,12 @@
-"""Docker's settings on a host: ours merged into those that stand there. The host's own python3 runs this file."""
+"""Docker's settings on a host: ours merged into those that stand there.
+
+The host's own python3 runs this, with the lines that `prepare` adds: it may import nothing but the standard library.
+"""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import cast
 
 REQUIRED = {
@@ -25,7 +26,7 @@ FORBIDDEN = {
 def merge(standing: str, ours: Mapping[str, object], before: Mapping[str, object]) -> tuple[str, list[str]]:
     """The text of daemon.json, and what is in its way. ``before``: what was ours when it was written last."""
     try:
-        there = _read(standing)
+        there = read(standing)
     except ValueError as error:
         return standing, [f"is no JSON object: {error}"]
     merged = dict(there)
@@ -52,7 +53,7 @@ def merge(standing: str, ours: Mapping[str, object], before: Mapping[str, object
     return (standing if merged == there else json.dumps(merged, indent=2) + "\n"), problems
 
 
-def _read(text: str) -> dict[str, object]:
+def read(text: str) -> dict[str, object]:
     value: object = json.loads(text)
     if not isinstance(value, dict):
         raise ValueError(f"it has {json.dumps(value)[:60]}")
@@ -61,18 +62,3 @@ def _read(text: str) -> dict[str, object]:
 
 def _said(key: str, value: object) -> str:
     return f"{json.dumps(key)}: {json.dumps(value)}"
-
-
-def main(standing: str, ours: str, before: str) -> None:
-    """Print the merged text of three files, or say what is in its way. ``before`` need not be there."""
-    was = _read(Path(before).read_text()) if Path(before).is_file() else {}
-    text, problems = merge(Path(standing).read_text(), _read(Path(ours).read_text()), was)
-    for problem in problems:
-        print(f"{standing} {problem}", file=sys.stderr)  # noqa: T201
-    if problems:
-        sys.exit(1)
-    print(text, end="")  # noqa: T201
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -8,12 +8,13 @@ systemd does not run (an image being built, a host in a test), it leaves service
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 
 import yaml
 
+from planning.hosts import daemon
 from planning.hosts.hostfiles import (
     CHRONY,
     DAEMON,
@@ -32,6 +33,18 @@ from planning.hosts.hostfiles import (
 )
 from planning.hosts.hung import HUNG, HUNG_UNIT
 
+_MERGE = """\
+import os, sys
+standing, ours, before = sys.argv[1:]
+was = read(open(before).read()) if os.path.isfile(before) else {}
+text, problems = merge(open(standing).read(), read(open(ours).read()), was)
+for problem in problems:
+    print(standing, problem, file=sys.stderr)
+if problems:
+    sys.exit(1)
+print(text, end="")
+"""
+"""Prints the merged text of three files, or says what is in its way. The third (ours of last time) may be missing."""
 PREPARE = "/usr/local/sbin/quayside-prepare"
 SUMS = "/var/lib/quayside/sums"
 """What stands on a prepared host, as `sha256sum --check` takes it: whoever changes a file of ours is found by it."""
@@ -88,12 +101,12 @@ def _daemon(content: str, first: bool) -> str:
 
 @cache
 def _merge_program() -> str:
-    """`planning.hosts.daemon` without its comments: user data has 32 KiB."""
-    program = ast.parse((Path(__file__).parent / "daemon.py").read_text())
+    """`planning.hosts.daemon` without its comments, since user data has 32 KiB, and what gives it the host's files."""
+    program = ast.parse(inspect.getsource(daemon))
     for node in ast.walk(program):
         if isinstance(node, (ast.Module, ast.FunctionDef)):
             node.body = [part for part in node.body if not _is_text(part)]
-    return ast.unparse(program) + "\n"
+    return f"{ast.unparse(program)}\n{_MERGE}"
 
 
 def _is_text(statement: ast.stmt) -> bool:

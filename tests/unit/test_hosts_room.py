@@ -24,6 +24,11 @@ SHOP: dict[str, Any] = {
 }
 
 
+HOST = "client='28.0.0 1.48'\nowner=\nstack=shop\nkeep=edge\n"
+"""What `room.sh` says first to a host."""
+VERSION = '"version "*) echo 20.10.24 1.12 1.41'
+
+
 def lines(**changes: Any) -> dict[str, list[str]]:
     services = {**SHOP, "web": {**SHOP["web"], **changes}}
     found = room(decide(stack(services), {}).services.values())
@@ -66,11 +71,11 @@ def test_what_only_the_routing_is_told_of_is_nothing_new_on_the_host() -> None:
 
 @pytest.mark.parametrize(("limit", "fits"), [("100", True), (str(1 << 60), False)])
 def test_a_higher_limit_of_the_same_container_takes_what_is_added(tmp_path: Path, limit: str, fits: bool) -> None:
-    (tmp_path / "docker").write_text("#!/bin/sh\n")
+    (tmp_path / "docker").write_text(f'#!/bin/sh\ncase "$*" in {VERSION} ;; esac\n')
     (tmp_path / "docker").chmod(0o755)
     before = f"up\nweb-1 {1 << 61} a\nweb-2 64 a\ndata"
     wanted = f"web-1 {(1 << 61) + 5} a\nweb-2 {limit} a"
-    settings = f"task=make\nstack=shop\nkeep=edge\nwanted='{wanted}'\nbefore='{before}'\n"
+    settings = f"{HOST}task=make\nwanted='{wanted}'\nbefore='{before}'\n"
     done = subprocess.run(
         ["sh"],
         input=settings + ROOM_THERE,
@@ -211,7 +216,7 @@ def test_what_is_swept_is_no_name_that_the_edge_would_ask_for(tmp_path: Path) ->
     )
     (tmp_path / "docker").write_text(DOCKER)
     (tmp_path / "docker").chmod(0o755)
-    settings = "task=away\nstack=shop\nkeep=edge\nwanted=\nbefore=up\n"
+    settings = f"{HOST}task=away\nwanted=\nbefore=up\n"
     done = subprocess.run(
         ["sh"],
         input=settings + ROOM_THERE,
@@ -240,10 +245,12 @@ def test_what_is_swept_is_no_name_that_the_edge_would_ask_for(tmp_path: Path) ->
 def test_what_is_replaced_stop_first_and_runs_is_not_new(tmp_path: Path, before: str, new: list[str]) -> None:
     running = ["web-1", "db-1"] if not before.startswith("down") else []
     (tmp_path / "docker").write_text(
-        '#!/bin/sh\ncase "$*" in "ps --filter "*) printf "%s\\n" ' + " ".join(running or ['""']) + " ;; esac\n"
+        f'#!/bin/sh\ncase "$*" in {VERSION} ;; "ps --filter "*) printf "%s\\n" '
+        + " ".join(running or ['""'])
+        + " ;; esac\n"
     )
     (tmp_path / "docker").chmod(0o755)
-    settings = f"task=make\nstack=shop\nkeep=edge\nwanted='db-1 {1 << 60} -\nweb-1 {1 << 60} b'\nbefore='{before}'\n"
+    settings = f"{HOST}task=make\nwanted='db-1 {1 << 60} -\nweb-1 {1 << 60} b'\nbefore='{before}'\n"
     done = subprocess.run(
         ["sh"],
         input=settings + ROOM_THERE,
