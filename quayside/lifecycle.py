@@ -14,7 +14,7 @@ import yaml
 from rich.console import Console
 
 from planning.names import Naming
-from quayside import containers, docker_engine, images, preflight, progress, pulumi_cli, status
+from quayside import containers, docker_engine, images, orphans, preflight, progress, pulumi_cli, status
 from quayside.shell import CommandError
 
 BY_PULUMI = "pulumi"
@@ -128,6 +128,7 @@ def up(where: Project, console: Console) -> None:
     if by == BY_PULUMI:
         containers.start_stopped(where.key, say)
         done = pulumi_cli.up(where.root, where.stack, tell)
+        orphans.remove_orphans(where.root, where.stack, where.key, say)
     else:
         done = rehearsal.apply(where.stack, where.root, progress=tell)
     say(progress.summary(by, done.changes, time.monotonic() - began))

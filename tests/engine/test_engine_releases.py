@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from tests.hosts.load import Running
-from tests.hosts.shop import FULL, Run, Stack, UnavailableError, docker, prepare, probe, shop
+from tests.hosts.shop import FULL, Run, Stack, UnavailableError, docker, ended, prepare, probe, shop
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -73,6 +73,25 @@ class EngineStack(Stack):
         """Deploy; it has to fail. The engine interrupts the program then, so its traceback may be in the output."""
         done = self.run()
         assert done.code != 0, done.output
+        return done
+
+    def finish(self) -> Run:
+        """`quayside up`, which also removes what a killed `pulumi` has never written down."""
+        self.write()
+        command = [sys.executable, "-m", "quayside", "up", "--stack", self.name]
+        process = subprocess.Popen(
+            command,
+            cwd=self.root,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        done = ended(process)
+        assert done.code == 0, done.output
+        self.check()
         return done
 
     def remove(self) -> None:
@@ -157,7 +176,7 @@ def test_a_killed_up_is_finished_by_the_next(stack: EngineStack) -> None:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate(timeout=30)
             stack.pulumi("cancel", "--yes", "--stack", stack.name)
-            stack.up()
+            stack.finish()
             assert stack.get()["version"] == f"k{number}"
         stack.services.pop("aaa", None)
         stack.up()
