@@ -123,23 +123,35 @@ accepted=$(printf '%s\n' "$config" | in_edge "$QUAYSIDE_ACCEPT") || fail "$accep
 # Gate, for what only the engine can tell: a Docker health check or, without one, running and not restarted.
 # A container without a health check must run for a moment, so that one that crashes at start is not let through. Not for
 # its whole `grace`: that is how long we wait for an unhealthy one, and every good release would take as long; a shorter
-# one is enough.
+# one is enough. What counts is what it does from here on: before, it may have ended because what it uses was not reachable,
+# and if that counted, no later release could ever let it in. The engine may be waiting to start it again: it is started now.
 settle=5
 failed=0
 started=$(date +%s)
 while read -r service slot container id gate _port _path _host _timeout grace _drain; do
     [ "$gate" = docker ] || continue
     is_new "$container" "$id" || continue
+    before='' since=0 begun=''
     while :; do
         read -r status restarts health <<EOF
 $(state_of "$container")
 EOF
         waited=$(($(date +%s) - started))
+        if [ -z "$before$begun" ] && [ "$status" = restarting ]; then
+            docker restart "$container" >/dev/null 2>&1 || true
+            begun=yes
+            continue
+        fi
+        if [ -z "$before" ]; then
+            before=$restarts
+            [ "$restarts$begun" = 0 ] || since=$waited
+        fi
+        again=$((restarts - before))
         [ "$health" = healthy ] && break
-        [ "$health" = none ] && [ "$status" = running ] && [ "$restarts" = 0 ] &&
-            { [ "$waited" -ge "$settle" ] || [ "$waited" -ge "$grace" ]; } && break
-        if [ "$health" = none ] && { [ "$restarts" -ge 2 ] || [ "$status" = exited ] || [ "$status" = gone ]; } || [ "$waited" -ge "$grace" ]; then
-            answer="container is $status, restarted $restarts times"
+        [ "$health" = none ] && [ "$status" = running ] && [ "$again" = 0 ] &&
+            { [ $((waited - since)) -ge "$settle" ] || [ "$waited" -ge "$grace" ]; } && break
+        if [ "$health" = none ] && { [ "$again" -ge 2 ] || [ "$status" = exited ] || [ "$status" = gone ]; } || [ "$waited" -ge "$grace" ]; then
+            answer="container is $status, restarted $again times; a worker without health.command has to run for $settle s without that"
             [ "$health" = none ] || answer="$health: $(health_of "$container")"
             report "$service" "$slot" "$container" "$id" "$answer, after $waited s"
             failed=1
