@@ -12,6 +12,7 @@ import pulumi_docker as docker
 from components.docker import scripts
 from components.docker.connection import Connection
 from components.docker.labels import container_labels, network_labels, volume_labels
+from planning import route_map
 from planning.edge import MASTER_PORT, bootstrap
 from planning.names import EDGE, Naming
 from planning.subnets import Subnet
@@ -21,10 +22,18 @@ _FOLDER = "/var/lib/haproxy"
 _LEAST = 64 * MIB
 """What the first configuration is made for, whatever `memory` is: another one would replace the edge."""
 _CONFIG = f"{_FOLDER}/haproxy.cfg"
+_ROUTES = f"{_FOLDER}/{route_map.FOLDER}"
+# Without the file of its routes, on a volume that came back from elsewhere or after a loss of power, HAProxy would not
+# start, and nobody could mend it from inside.
 # A container that was just made is in none of the networks that its configuration names: HAProxy would wait for each
 # name of it, so it starts when `edge_ready.sh` has joined them. One that starts again is in them already.
-_START = f"""\
+START = f"""\
 test -s {_CONFIG} || printf '%s' "$BOOTSTRAP" >{_CONFIG}
+name=$(sed -n 's/^#: routes //p' {_CONFIG})
+if [ -n "$name" ] && ! sed -n 's/^#: route //p' {_CONFIG} | cmp -s - {_ROUTES}/"$name"; then
+    mkdir -p {_ROUTES}
+    sed -n 's/^#: route //p' {_CONFIG} >{_ROUTES}/"$name"
+fi
 tries=0
 until [ "$(cat {_FOLDER}/joined 2>/dev/null)" = "$HOSTNAME" ] || [ "$tries" -ge 100 ]; do
     tries=$((tries + 1))
@@ -102,7 +111,7 @@ class Edge(pulumi.ComponentResource):
             name=args.naming.edge,
             image=args.image,
             entrypoints=["/bin/sh", "-c"],
-            command=[_START],
+            command=[START],
             envs=[f"BOOTSTRAP={bootstrap(_LEAST)}"],
             networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name)],
             ports=[

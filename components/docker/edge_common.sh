@@ -25,19 +25,23 @@ lock() {
 }
 
 # A configuration's public routes are in a file of its own, which is never changed: its name tells its content. HAProxy
-# reads it when it starts, so it stays for as long as any configuration here names it.
+# reads it when it starts, so it stays for as long as any configuration here names it. A file that lost a part of itself,
+# on a disk that was full or without power, would answer visitors that there is no such page: what is in it is compared.
+has_routes() { sed -n 's/^#: route //p' "$1" | cmp -s - "$2" 2>/dev/null; } # configuration file
 lay_routes() { # configuration
     name=$(sed -n 's/^#: routes //p' "$1")
-    [ -n "$name" ] && [ ! -f "routes/$name" ] || return 0
+    [ -n "$name" ] && ! has_routes "$1" "routes/$name" || return 0
     mkdir -p routes
-    sed -n 's/^#: route //p' "$1" >routes/.new && mv routes/.new "routes/$name"
+    sed -n 's/^#: route //p' "$1" >routes/.new
+    has_routes "$1" routes/.new || { echo "its routes cannot be written; is its disk full?"; return 1; }
+    mv routes/.new "routes/$name"
     for file in routes/*; do
         grep -qxF "#: routes ${file#routes/}" ./*.cfg "$1" || rm -f "$file"
     done
 }
 # Whether HAProxy takes a configuration; prints what it says.
 sound() { # configuration
-    lay_routes "$1"
+    lay_routes "$1" || return 1
     haproxy -c -f "$1" 2>&1
 }
 

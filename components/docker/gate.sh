@@ -40,7 +40,8 @@ servers haproxy.cfg | awk '{ print $3, $4 }' >serving
 waiting=
 : >verdict
 while read -r service slot container id kind port path host timeout grace _drain; do
-    [ "$kind" != docker ] || continue
+    # Nothing is on this host: the one line is empty.
+    case $kind in "" | docker) continue ;; esac
     grep -qxF "$container $id" serving && continue
     gate "$service" "$slot" "$container" "$id" "$kind" "$port" "$path" "$host" "$timeout" "$grace" >>verdict &
     waiting="$waiting $!"

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from components.docker.edge import START
 from planning.edge import bootstrap
 from settings.units import MIB
 from tests.edge_shell import edge_shell, write_config
@@ -41,7 +42,7 @@ DATA = ("backup", "restore")
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not on PATH")
-@pytest.mark.parametrize("name", [*INSIDE, *DATA, "release", "leave", "reach", "room", "room_there"])
+@pytest.mark.parametrize("name", [*INSIDE, *DATA, "release", "leave", "reach", "room", "room_there", "edge_ready"])
 def test_shellcheck_finds_nothing(name: str) -> None:
     folder = SCRIPTS if name not in DATA else SCRIPTS.parents[1] / "quayside"
     text = (COMMON if name in INSIDE else "") + (folder / f"{name}.sh").read_text()
@@ -201,6 +202,42 @@ def test_a_file_of_routes_stays_while_a_configuration_names_it(tmp_path: Path) -
     (tmp_path / "haproxy.cfg").write_text(texts["one"])
     assert lay("two") == {names["one"], names["two"]}
     assert lay("three") == {names["one"], names["three"]}
+
+    # After a loss of power a file may be there and be empty.
+    (tmp_path / "routes" / names["one"]).write_text("")
+    assert lay("one") == {names["one"]}
+    assert (tmp_path / "routes" / names["one"]).read_text() == "one/ svc_web\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full to play a full disk")
+def test_routes_that_a_full_disk_cuts_off_are_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "routes").mkdir()
+    (tmp_path / "routes" / ".new").symlink_to("/dev/full")
+    (tmp_path / "next.cfg").write_text(rendered({"web": {**WEB, "routes": ("one",)}}))
+    done = edge_shell(COMMON.replace("/var/lib/haproxy", str(tmp_path)) + "sound next.cfg\n")
+    assert done.returncode == 1
+    assert done.stdout == "its routes cannot be written; is its disk full?\n"
+    assert [file.name for file in (tmp_path / "routes").iterdir()] == [".new"]
+
+
+@pytest.mark.parametrize("there", [None, "", "other/ svc_web\n"])
+def test_an_edge_starts_with_the_routes_of_its_configuration(tmp_path: Path, there: str | None) -> None:
+    text = rendered({"web": {**WEB, "routes": ("one",)}})
+    name = next(line.removeprefix("#: routes ") for line in text.splitlines() if line.startswith("#: routes "))
+    (tmp_path / "haproxy.cfg").write_text(text)
+    (tmp_path / "joined").write_text("edge")
+    if there is not None:
+        (tmp_path / "routes").mkdir()
+        (tmp_path / "routes" / name).write_text(there)
+    done = edge_shell(START.replace("/var/lib/haproxy", str(tmp_path)).replace("exec haproxy", "echo"), HOSTNAME="edge")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "routes" / name).read_text() == "one/ svc_web\n"
+
+
+def test_a_host_without_a_replica_gates_nothing(tmp_path: Path) -> None:
+    text = bootstrap(256 * MIB)
+    done = inside("gate", tmp_path, text, text)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def locked(folder: Path, owner: str) -> subprocess.CompletedProcess[str]:
