@@ -33,9 +33,14 @@ another_owner() {
 owner=${QUAYSIDE_OWNER-}
 # Where the mark is; another place only for tests.
 file=${QUAYSIDE_OWNER_FILE-/etc/quayside/owner}
-# Claims the server for us or says whose it is, in one step, so that two who come at once are told apart, too.
+# Claims the server for us or says whose it is, in one step, so that two who come at once are told apart, too. A mark is
+# there as a whole or not at all: an empty one, of a full disk or a loss of power, is nobody's.
 claim="ours='$owner' file='$file'"'
-[ "$task" = look ] || { mkdir -p "${file%/*}"; (set -C && umask 022 && echo "$ours" >"$file") 2>/dev/null; }
+[ "$task" = look ] || {
+    mkdir -p "${file%/*}" && { [ ! -e "$file" ] || [ -s "$file" ] || rm -f "$file"; } || exit 1
+    (umask 022 && echo "$ours" >"$file.$$" && { ln "$file.$$" "$file" 2>/dev/null || :; }) && rm -f "$file.$$" &&
+        [ -s "$file" ] || { rm -f "$file.$$"; echo "whose it is cannot be written to $file"; exit 1; }
+}
 [ -e "$file" ] && read -r mark <"$file" && [ "$mark" != "$ours" ] || exit 0
 echo "owner $mark"
 exit 3'
@@ -98,8 +103,8 @@ while :; do
     *)
         if [ -n "${QUAYSIDE_JUMP-}" ]; then
             # What the jump host says is not heard on a connection that is to be shared.
-            said=$(eval "ssh -o ControlMaster=no -o ControlPath=none -o ControlPersist=no $QUAYSIDE_OPTIONS" \
-                "\"\$QUAYSIDE_DESTINATION\"" true 2>&1 </dev/null) && continue
+            heard=$(eval "ssh -o ControlMaster=no -o ControlPath=none -o ControlPersist=no $QUAYSIDE_OPTIONS" \
+                "\"\$QUAYSIDE_DESTINATION\"" true 2>&1 </dev/null) || said=$heard
             case $said in *"Permission denied"* | *"Too many authentication"* | *"Host key verification failed"*)
                 fail "the jump host $QUAYSIDE_JUMP does not let us through to $QUAYSIDE_HOST ($QUAYSIDE_DESTINATION):" "$said" \
                     "    it has to know your own key or your CI's, in an agent or in ~/.ssh; the stack's key is for the hosts" \

@@ -110,7 +110,8 @@ if [ "$task" = make ]; then
     repair || exit 1
     speak || exit 1
     # What runs until now is what one would go back to.
-    [ ! -x "$images" ] || root "$images" note || exit 1
+    # On a full disk it cannot be written down before what nobody uses has gone.
+    [ ! -x "$images" ] || root "$images" note || { root "$images" prune now && root "$images" note; } || exit 1
 fi
 case $task:$before in
 away:* | make:down*) sweep || exit 1 ;;
@@ -154,7 +155,12 @@ fi
 
 # Images are pulled next, and nobody knows their size before: with less than this a host soon does nothing right.
 floor=2097152
-disk() { df -Pk "$(docker info --format '{{.DockerRootDir}}')" | awk 'NR == 2 { print $4 }'; }
+disk() {
+    set -- "$(docker info --format '{{.DockerRootDir}}')"
+    # Docker 29 has its images there.
+    [ ! -d "$base/var/lib/containerd" ] || set -- "$@" "$base/var/lib/containerd"
+    df -Pk "$@" | awk 'NR > 1 && (least == "" || $4 < least) { least = $4 } END { print least }'
+}
 if [ -n "$news" ] && [ "$(disk)" -lt "$floor" ]; then
     [ ! -x "$images" ] || root "$images" prune now
     left=$(disk)

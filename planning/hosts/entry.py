@@ -120,7 +120,15 @@ revoked=$(cat <<'QUAYSIDE-KEYS'
 @revoked@
 QUAYSIDE-KEYS
 )
-user=${SUDO_USER:-$(id -un)}
+# Whom an `up` logs in as. Who runs this by hand to put something back may be another.
+user=${QUAYSIDE_USER-}
+if [ -n "$user" ]; then
+    echo "$user" >"$state/user"
+elif [ -s "$state/user" ]; then
+    read -r user <"$state/user"
+else
+    user=${SUDO_USER:-$(id -un)}
+fi
 home=$(getent passwd "$user" | cut -d: -f6)
 folder=$root$home/.ssh
 [ -d "$folder" ] || install -d -m 0700 -o "$user" -g "$(id -g "$user")" "$folder"

@@ -175,33 +175,33 @@ _IMAGES = """\
 set -eu
 state=${QUAYSIDE_ROOT:-}/var/lib/quayside
 exec 9>"$state/images.lock"
-flock 9
+flock -w 300 9 || { echo "images are being removed since five minutes ago; does Docker hang?" >&2; exit 1; }
 
 used() { docker ps -aq | xargs -r docker inspect --format '{{.Image}}' | sort -u; }
 
 note() {
     now=$(used | tr '\\n' ' ')
     [ -n "$now" ] || return 0
-    touch "$state/images"
-    [ "$(tail -n 1 "$state/images")" = "$now" ] || echo "$now" >>"$state/images"
-    tail -n 5 "$state/images" >"$state/images.new"
-    mv "$state/images.new" "$state/images"
+    past=$(tail -n 5 "$state/images" 2>/dev/null || true)
+    [ "$(printf '%s\\n' "$past" | tail -n 1)" != "$now" ] || return 0
+    printf '%s\\n' "$past" "$now" | sed '/^$/d' | tail -n 5 >"$state/images.new" &&
+        mv "$state/images.new" "$state/images"
 }
 
+# Images have to go when the disk is full and nothing can be noted: the lists are variables.
 prune() {
-    note
-    { used; if [ -e "$state/images" ]; then tr ' ' '\\n' <"$state/images"; fi; } | sort -u >"$state/images.kept"
-    docker image ls -q --no-trunc | sort -u | grep -vxF -f "$state/images.kept" >"$state/images.free" || true
-    [ "${1-}" != now ] || cp "$state/images.free" "$state/images.unused"
-    touch "$state/images.unused"
+    note || echo "what is in use was not noted" >&2
+    kept=$({ used; if [ -e "$state/images" ]; then tr ' ' '\\n' <"$state/images"; fi; } | sort -u)
+    free=$(docker image ls -q --no-trunc | sort -u | grep -vxF -e "$kept" || true)
+    unused=$free
+    [ "${1-}" = now ] || unused=$(cat "$state/images.unused" 2>/dev/null || true)
     names='{{range .RepoTags}}{{println .}}{{end}}{{range .RepoDigests}}{{println .}}{{end}}'
-    for id in $(grep -xF -f "$state/images.unused" "$state/images.free"); do
+    for id in $(printf '%s\\n' "$free" | grep -xF -e "$unused"); do
         for name in $(docker image inspect --format "$names" "$id") "$id"; do
             docker image rm "$name" >/dev/null 2>&1 || true
         done
     done
-    mv "$state/images.free" "$state/images.unused"
-    rm "$state/images.kept"
+    printf '%s\\n' "$free" >"$state/images.new" && mv "$state/images.new" "$state/images.unused"
 }
 
 "$@"

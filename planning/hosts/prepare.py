@@ -238,15 +238,18 @@ printf '%s\\n' "$merged" | put "$mode" {path}
 mv "$state/daemon.json.new" "$state/daemon.json"
 """
 
+# The name is this run's: one whose connection was lost may be at work with its own yet.
 _KEPT = """set -eu
 umask 077
 kept=${{QUAYSIDE_ROOT:-}}{path}
 mkdir -p "${{kept%/*}}"
-cat >"$kept.new" <<'{end}'
+new=$kept.$$
+trap 'rm -f "$new"' EXIT
+cat >"$new" <<'{end}'
 {script}{end}
-sh "$kept.new"
-chmod 0700 "$kept.new"
-mv "$kept.new" "$kept"
+QUAYSIDE_USER=${{SUDO_USER:-$(id -un)}} sh "$new" </dev/null
+chmod 0700 "$new"
+mv "$new" "$kept"
 """
 
 FUNCTIONS = """\
@@ -302,6 +305,12 @@ _SCRIPT = f"""\
 # Makes this machine a host of a quayside fleet, or brings one up to date. Safe to run at any time, any number of times.
 {_CHECKS}
 {HEAD}
+# One at a time: what a lost connection left at work ends first.
+exec 9>>"$state/lock"
+flock -w 600 9 || {{
+    echo "another run of this has been at work here for ten minutes: ps -ef | grep quayside-prepare" >&2
+    exit 1
+}}
 changed() {{
     for path in "$@"; do
         if grep -qxF "$path" "$state/changed"; then return 0; fi

@@ -73,6 +73,10 @@ def test_a_replica_that_hangs_is_started_again(new_stack: Callable[[dict[str, An
     assert watch(limit=3600) == ""  # not for long enough
     docker("exec", stack.edge, "touch", "/var/lib/haproxy/before.cfg")
     assert watch() == ""  # a release is under way
+    assert started() == before
+    # One that was killed four hours ago is not.
+    docker("exec", stack.edge, "touch", "-d", "@1000000000", "/var/lib/haproxy/before.cfg")
+    assert docker("exec", stack.edge, "find", "/var/lib/haproxy/before.cfg", "-mmin", "+180")
     docker("exec", stack.edge, "rm", "/var/lib/haproxy/before.cfg")
     assert started() == before
     said = watch()
@@ -81,13 +85,18 @@ def test_a_replica_that_hangs_is_started_again(new_stack: Callable[[dict[str, An
     assert (after["shop-1"] != before["shop-1"], after["shop-2"]) == (True, before["shop-2"])
     until("shop-1", (True, "UP"))
 
-    # A second one so soon after would be the service's own affair; and what a backup holds does not hang.
+    # The same one is started ever more rarely; a second one has to wait a moment; what a backup holds does not hang.
     docker("exec", stack.replicas("shop")["shop-2"]["Id"], "sh", "-c", _STOP)
     until("shop-2", (False, "hung: it runs, and the edge's check fails"))
-    (tmp_path / "notes" / "shop").write_text(f"{int(time.time())} 5\n")
+    notes = tmp_path / "notes"
+    assert (notes / "shop.shop-1").read_text().split()[1] == "1"
+    (notes / "shop").write_text(f"{int(time.time())}\n")
+    assert watch() == ""
+    (notes / "shop").unlink()
+    (notes / "shop.shop-2").write_text(f"{int(time.time())} 5\n")
     time.sleep(2)
     assert watch() == ""
-    (tmp_path / "notes" / "shop").unlink()
+    (notes / "shop.shop-2").unlink()
     held = stack.replicas("shop")["shop-2"]["Id"]
     docker("pause", held)
     assert watch() == ""

@@ -20,10 +20,11 @@ DEPLOY, ANNA, BEN, OTHER = (f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{letter * 43}
 HOME = pwd.getpwuid(os.getuid()).pw_dir
 
 
-def ran(script: str, root: Path | None = None, peer: str = "") -> subprocess.CompletedProcess[str]:
+def ran(script: str, root: Path | None = None, peer: str = "", **more: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name not in {"SUDO_USER", "SSH_CONNECTION"}}
     environment |= {"SSH_CONNECTION": f"{peer} 50000 192.0.2.1 22"} if peer else {}
-    script = f"set -eu\nroot={root or ''}\n{script}"
+    environment |= more
+    script = f"set -eu\nroot={root or ''} state={root}\n{script}"
     return subprocess.run(["sh"], input=script, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -105,6 +106,17 @@ def test_a_host_without_keys_gets_the_block(tmp_path: Path, file: Path) -> None:
     assert write(tmp_path, [DEPLOY, ANNA]) == ""
     assert file.stat().st_ino == before.st_ino
     assert [path.name for path in file.parent.iterdir()] == ["authorized_keys"]
+
+
+def test_who_puts_something_back_by_hand_does_not_get_the_stack_s_keys(tmp_path: Path, file: Path) -> None:
+    me = pwd.getpwuid(os.getuid()).pw_name
+    script = authorized_keys(OWNER, [DEPLOY])
+    assert ran(script, tmp_path, QUAYSIDE_USER=me).returncode == 0
+    file.unlink()
+    # By `sudo quayside-prepare`, as somebody else of the host.
+    done = ran(script, tmp_path, SUDO_USER="daemon")
+    assert (done.returncode, done.stdout) == (0, f"changed {HOME}/.ssh/authorized_keys\n"), done.stderr
+    assert file.read_text() == block(DEPLOY)
 
 
 def test_who_leaves_the_settings_is_shut_out_and_others_keys_stay(tmp_path: Path, file: Path) -> None:

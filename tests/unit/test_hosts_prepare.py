@@ -380,6 +380,7 @@ def test_the_docker_client_is_installed_where_docker_comes_without_it(machine: M
         "sha256sum",
         "env",
         "timeout",
+        "flock",
     )
     for tool in tools:
         (machine.bin / tool).symlink_to(str(shutil.which(tool)))
@@ -403,6 +404,34 @@ def test_what_stands_is_known_by_its_sums_and_the_kept_script_puts_it_back(machi
     )
     assert changed.read_text() == files()[hostfiles.SYSCTL].content
     assert subprocess.run(check, capture_output=True, check=False).returncode == 0
+
+
+def test_nothing_on_the_host_reads_the_script_as_its_input(machine: Machine) -> None:
+    machine.stub("apt-mark", "cat >/dev/null", record=False)
+    run = subprocess.run(
+        ["sh", "-s"],
+        input=kept(prepare_script(files())),
+        text=True,
+        check=False,
+        capture_output=True,
+        env=machine.environment(),
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert (machine.root / PREPARE.lstrip("/")).exists()
+
+
+def test_a_run_whose_connection_was_lost_is_waited_for(machine: Machine) -> None:
+    machine.stub("apt-mark", "sleep 0.3; echo marked >>$CALLS", record=False)
+    run = ["sh", "-c", kept(prepare_script(files()))]
+    machine.calls.write_text("")
+    both = [subprocess.Popen(run, stdout=subprocess.DEVNULL, env=machine.environment()) for _ in range(2)]
+    assert [one.wait(60) for one in both] == [0, 0]
+    # The second found everything as it should be, and restarted nothing.
+    calls = machine.calls.read_text().splitlines()
+    assert calls.count("systemctl restart docker") == 1
+    assert sorted(path.name for path in (machine.root / PREPARE.lstrip("/")).parent.iterdir()) == sorted(
+        {Path(PREPARE).name, *(Path(path).name for path in files() if "/usr/local/sbin/" in path)}
+    )
 
 
 def test_a_script_that_failed_is_not_kept(machine: Machine) -> None:

@@ -215,3 +215,23 @@ def test_an_image_that_is_being_pulled_is_not_taken_away(tmp_path: Path) -> None
     assert host.left == ["edge", "pulled"]
     host.run("prune", "now")
     assert host.left == ["edge"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full to play a full disk")
+def test_images_go_from_a_full_disk_and_what_was_noted_stays(tmp_path: Path) -> None:
+    host = Images(tmp_path)
+    host.there.write_text("edge\nold\n")
+    host.used.write_text("edge\n")
+    host.release("v1")
+    host.release("v2")
+    host.run("note")
+    state = host.root / SUMS.lstrip("/")
+    noted = (state.parent / "images").read_text()
+    (state.parent / "images.new").symlink_to("/dev/full")
+    host.used.write_text("edge\nv3\n")
+    done = subprocess.run(
+        ["sh", str(host.script), "prune", "now"], capture_output=True, text=True, env=host.environment(), check=False
+    )
+    assert "what is in use was not noted" in done.stderr
+    assert host.left == ["edge", "v1", "v2"]
+    assert (state.parent / "images").read_text() == noted
