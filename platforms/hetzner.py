@@ -10,7 +10,6 @@ from typing import Any
 
 import pulumi
 
-from components.dns import Dns, DnsArgs
 from components.docker.connection import Connection, ConnectionArgs, Engine, EngineArgs, Jump, Login
 from components.docker.deploy_key import DeployKey, DeployKeyArgs
 from components.docker.door import Door, DoorArgs
@@ -44,6 +43,7 @@ from planning.notes import notes as notes_everywhere
 from planning.plan import ServicePlan
 from planning.registry import NAME as REGISTRY
 from planning.registry import RegistryPlan, is_pulled_here
+from platforms.fleet_records import make_records, zone_id
 from platforms.fleet_routing import HostSide, RoutingArgs, mesh_certificates, route_burst, route_fleet
 from platforms.machines import Machine, jump, later, mesh_rules, rules_of, script
 from settings.load import Loaded
@@ -534,34 +534,14 @@ class Fleet(pulumi.ComponentResource):
 
     @cached_property
     def _zone_id(self) -> pulumi.Output[str] | None:
-        """Of the zone at Route 53; it has names of its own for zones."""
-        if self._stack.dns.provider != "route53":
-            return None
-        import pulumi_aws as aws
-
-        return aws.route53.get_zone_output(name=self._stack.dns.zone or self._stack.domain).zone_id
+        return zone_id(self._stack)
 
     def _make_records(self) -> None:
-        names = sorted({route.host for route in self._plan.routes})
-        dns = self._stack.dns
-        ipv4 = self._visitors or {
-            # Who drains gets no new visitors; what is published is published on IPv4 alone (decisions.md 18).
-            host.name: self.machines[host.name].address
-            for host in self._hosts.entries
-            if host.usable
-        }
-        if not names or not ipv4:
-            return
-        zone = dns.zone or self._stack.domain
-        made = Dns(
-            "dns",
-            DnsArgs(
-                provider=dns.provider, zone=zone, zone_id=self._zone_id, names=names, ipv4=ipv4, ipv6=self._visitors6
-            ),
-            self._child,
-        )
-        self.records = made.records
-        self._permanent.append(made)
+        balancer = (self._visitors, self._visitors6)
+        dns = make_records(self._stack, self._plan, self.machines, balancer, self._zone_id, self._child)
+        if dns is not None:
+            self.records = dns.records
+            self._permanent.append(dns)
 
 
 def build(loaded: Loaded) -> Mapping[str, object]:

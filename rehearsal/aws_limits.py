@@ -227,6 +227,10 @@ LIMITS: Mapping[tuple[str, str], Limit] = {
             "targetFailovers/onUnhealthy": _one_of("rebalance", "no_rebalance"),
             "targetHealthStates/unhealthyDrainingInterval": _between(0, 360000),
         },
+        "aws:route53/healthCheck:HealthCheck": {
+            "requestInterval": _one_of(10, 30),
+            "failureThreshold": _between(1, 10),
+        },
         "aws:route53/record:Record": {
             "ttl": _between(0, 2147483647),
             "weightedRoutingPolicies/weight": _between(0, 255),

@@ -266,7 +266,23 @@ def _route(inputs: Inputs) -> Iterator[Finding]:
         )
 
 
+def _health_check(inputs: Inputs) -> Iterator[Finding]:
+    # API reference, HealthCheckConfig: an endpoint is named by its address, by its name, or by both.
+    kind = inputs.get("type")
+    if kind in ("HTTP", "HTTPS", "HTTP_STR_MATCH", "HTTPS_STR_MATCH", "TCP"):
+        if inputs.get("ipAddress") is None and inputs.get("fqdn") is None:
+            yield Finding("ipAddress", f"is missing, as is fqdn, and a check of type {kind} asks one of the two")
+    elif kind in ("CALCULATED", "CLOUDWATCH_METRIC") and inputs.get("port") is not None:
+        yield Finding("port", f"should be left out of a check of type {kind}")
+
+
 def _record(inputs: Inputs) -> Iterator[Finding]:
+    policies = ("Failover", "Geolocation", "Latency", "Weighted")
+    routed = [f"{policy.lower()}RoutingPolicies" for policy in policies]
+    routed += ["multivalueAnswerRoutingPolicy", "geoproximityRoutingPolicy", "cidrRoutingPolicy"]
+    named = [key for key in routed if inputs.get(key) and not isinstance(inputs[key], Unknown)]
+    if named and inputs.get("setIdentifier") is None:
+        yield Finding("setIdentifier", f"is missing, and {named[0]} requires it")
     if inputs.get("aliases") is None:
         for key in ("records", "ttl"):
             if inputs.get(key) is None:
@@ -302,6 +318,7 @@ _RELATIONS: Mapping[str, Callable[[Inputs], Iterator[Finding]]] = {
     "aws:lb/listener:Listener": _listener,
     "aws:lb/listenerRule:ListenerRule": _listener_rule,
     "aws:lb/targetGroup:TargetGroup": _target_group,
+    "aws:route53/healthCheck:HealthCheck": _health_check,
     "aws:route53/record:Record": _record,
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": _peer,
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": _peer,

@@ -204,6 +204,35 @@ _NETWORK: dict[str, Taught] = {
         ours=["allowOverwrite"],
         given=["ChangeBatch.Changes.Action"],
     ),
+    "aws:route53/healthCheck:HealthCheck": taught(
+        "route53:CreateHealthCheck",
+        **{
+            key: f"HealthCheckConfig.{target}"
+            for key, target in {
+                "type": "Type",
+                "ipAddress": "IPAddress",
+                "port": "Port",
+                "fqdn": "FullyQualifiedDomainName",
+                "resourcePath": "ResourcePath",
+                "searchString": "SearchString",
+                "requestInterval": "RequestInterval",
+                "failureThreshold": "FailureThreshold",
+                "measureLatency": "MeasureLatency",
+                "invertHealthcheck": "Inverted",
+                "disabled": "Disabled",
+                "enableSni": "EnableSNI",
+                "regions": "Regions",
+                "childHealthThreshold": "HealthThreshold",
+                "childHealthchecks": "ChildHealthChecks",
+                "cloudwatchAlarmName": "AlarmIdentifier.Name",
+                "cloudwatchAlarmRegion": "AlarmIdentifier.Region",
+                "insufficientDataHealthStatus": "InsufficientDataHealthStatus",
+                "routingControlArn": "RoutingControlArn",
+            }.items()
+        },
+        ours=["referenceName", "triggers"],
+        given=["CallerReference"],
+    ),
     "aws:acm/certificate:Certificate": taught(
         "acm:RequestCertificate",
         "acm:ImportCertificate",

@@ -163,6 +163,11 @@ def _zone(made: Made) -> Mapping[str, Any]:
     return {"id": id_, "zoneId": id_, "arn": arn, "nameServers": servers, "primaryNameServer": servers[0]}
 
 
+def _health_check(made: Made) -> Mapping[str, Any]:
+    id_ = f"{made.digest[:8]}-{made.digest[8:12]}-4{made.digest[13:16]}-8{made.digest[17:20]}-{made.digest[20:32]}"
+    return {"id": id_, "arn": made.arn("route53", f"healthcheck/{id_}", region=False, account=False)}
+
+
 def _record(made: Made) -> Mapping[str, Any]:
     name = made.text("name").rstrip(".")
     return {"id": f"{made.text('zoneId')}_{name}_{made.text('type')}", "fqdn": name}
@@ -189,6 +194,7 @@ TYPES: Mapping[str, Simulator] = {
     "aws:lb/listenerRule:ListenerRule": _listener_rule,
     "aws:lb/loadBalancer:LoadBalancer": _load_balancer,
     "aws:lb/targetGroup:TargetGroup": _target_group,
+    "aws:route53/healthCheck:HealthCheck": _health_check,
     "aws:route53/record:Record": _record,
     "aws:route53/zone:Zone": _zone,
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": _security_rule,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from settings import rules_aws, rules_mounts, rules_registry
+from settings import rules_aws, rules_dns, rules_mounts, rules_registry
 from settings.problems import Problem
 from settings.service import Autoscale, Service
 from settings.stack import Stack
@@ -39,6 +39,7 @@ def check(
         if registry.password not in secrets:
             problems.append(_missing_secret(f"quayside:registries/{host}/password", registry.password, stack, secrets))
     problems += _acme(stack, cloud)
+    problems += rules_dns.check(stack, cloud)
     certificate = stack.edge.certificate
     if certificate is not None and cloud == "local":
         problems.append(

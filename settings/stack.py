@@ -116,6 +116,9 @@ class Dns(Settings):
     """`manual`: the records to make are printed."""
     zone: Domain | None = None
     """The zone; unset: the stack's `domain`."""
+    health: Flag = False
+    """Fleets without a balancer, with `route53`: Route 53 asks every host for its health and leaves a dead one out of
+    its answers. It costs per host."""
 
 
 class Stack(Settings):

@@ -310,6 +310,13 @@ CALLS: Mapping[str, Calls] = {
         update="route53:ChangeResourceRecordSets route53:GetChange",
         delete="route53:ChangeResourceRecordSets route53:GetChange",
     ),
+    "route53.HealthCheck": Calls(
+        "route53/health_check.go",
+        create="route53:CreateHealthCheck route53:ChangeTagsForResource",
+        read="route53:GetHealthCheck route53:ListTagsForResource",
+        update="route53:UpdateHealthCheck route53:ChangeTagsForResource",
+        delete="route53:DeleteHealthCheck",
+    ),
     # --- images ---
     "ecr.Repository": Calls(
         "ecr/repository.go",

@@ -8,6 +8,7 @@ from planning.clouds import BALANCER_TARGETS, LOCATIONS, MACHINE_IMAGES, REGIONS
 from planning.hosts.door import has_door
 from planning.hosts.fleet import BURST, CAPACITY, HOSTS
 from planning.hosts.model import Fleet, Host
+from planning.hosts.records import record_hosts
 from planning.hosts.servers import SUCCESSORS, is_sold_in
 from planning.hosts.site import MOST_NAMES, https, issued_names
 from planning.names import Naming
@@ -34,8 +35,8 @@ def notes(stack: Stack, fleet: Fleet) -> Sequence[str]:
             "visitors come by plain HTTP: have a certificate issued by quayside:edge/acme, give one of your own by "
             "quayside:edge/certificate, or have Hetzner manage one, by capacity.balancer with dns.provider: hetzner"
         )
-    entries = [host.name for host in fleet.entries if host.usable]
-    if fleet.balancer is None and len(entries) > 1 and table(stack.services, stack.domain):
+    entries = record_hosts(fleet)
+    if fleet.balancer is None and not stack.dns.health and len(entries) > 1 and table(stack.services, stack.domain):
         found.append(
             f"the DNS leads to {', '.join(entries)}, and nobody checks them there: one that dies keeps its address "
             'until capacity.down names it and `up` has run (docs/hosts.md, "A host that died")'

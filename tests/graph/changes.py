@@ -295,6 +295,11 @@ STACK: Mapping[str, Change] = {
     "dns.zone": _stack(
         "", {"dns": {"provider": "digitalocean", "zone": "example.com"}}, dns={"provider": "digitalocean"}
     ),
+    "dns.health": _stack(
+        "HealthCheck added, Record added, Record removed",
+        {"dns": {"provider": "route53", "health": True}},
+        dns={"provider": "route53"},
+    ),
     "protect": _stack("", {"protect": False}),
     "traffic": Change(touches="routing", to={"traffic": {"a": 3, "b": 1}}, on="", servers=2, of=_FREE),
 }

@@ -27,6 +27,9 @@ REPOSITORY = Path(__file__).parents[2]
 ARN = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/web/0123456789abcdef"
 
 
+RECORD = {"zoneId": "Z1", "name": "example.com", "type": "A", "ttl": 60, "records": ["203.0.113.1"]}
+
+
 def registration(type_: str, inputs: dict[str, Any], name: str = "it") -> Registration:
     return Registration(f"urn:pulumi:t::fx::{type_}::{name}", type_, name, "", True, inputs)
 
@@ -440,6 +443,26 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         "aws:ecs/cluster:Cluster",
         {"tags": {"aws:x": "y"}},
         "tags/aws:x: should be named by 1–128 letters, digits, spaces or _.:/=+-@, not aws:…, got 'aws:x'",
+    ),
+    (
+        "aws:route53/healthCheck:HealthCheck",
+        {"type": "HTTP", "requestInterval": 10},
+        "ipAddress: is missing, as is fqdn, and a check of type HTTP asks one of the two",
+    ),
+    (
+        "aws:route53/healthCheck:HealthCheck",
+        {"type": "TCP", "ipAddress": "203.0.113.1", "requestInterval": 20},
+        "requestInterval: should be one of 10, 30, got 20",
+    ),
+    (
+        "aws:route53/healthCheck:HealthCheck",
+        {"type": "CALCULATED", "port": 80},
+        "port: should be left out of a check of type CALCULATED",
+    ),
+    (
+        "aws:route53/record:Record",
+        {**RECORD, "multivalueAnswerRoutingPolicy": True},
+        "setIdentifier: is missing, and multivalueAnswerRoutingPolicy requires it",
     ),
     ("aws:ecs/cluster:Cluster", {"region": "eu-central-9"}, "region: should be a region of AWS, got 'eu-central-9'"),
     (

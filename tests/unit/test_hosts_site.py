@@ -81,6 +81,8 @@ def test_without_a_balancer_a_dead_host_s_record_is_spoken_of() -> None:
     ]
     assert "leads to host1, host3," in noted(down=["host2"])[0]
     assert noted(balancer={}) == noted(hosts={"count": 1, "type": "cx33"}) == []
+    asked = stack("example.com", dns={"provider": "route53", "health": True})
+    assert [note for note in notes(asked, fleet(asked)[0]) if "DNS leads" in note] == []
 
 
 @pytest.mark.parametrize("place", ["host1", "db1"])
