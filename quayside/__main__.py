@@ -25,7 +25,7 @@ from quayside import (
     observe,
     pulumi_cli,
 )
-from quayside.shell import CommandError
+from quayside.shell import CommandError, make
 from quayside.status import show
 from rehearsal.errors import RehearsalError
 from rehearsal.secrets import ensure_passphrase, is_passphrase_given, set_secret
@@ -245,7 +245,7 @@ def secret(
     elif where.fleet:
         goal = f"python -m rehearsal {stack} --apply"
     else:
-        goal = "make up" if stack == "local" else f"make up STACK={stack}"
+        goal = make("up", stack)
     typer.echo(f"Pulumi.{stack}.yaml has {key}, encrypted. The next `{goal}` brings it to the services that use it.")
     if where.fleet and not team:
         typer.echo(

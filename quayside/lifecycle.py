@@ -15,7 +15,7 @@ from rich.console import Console
 
 from planning.names import Naming
 from quayside import containers, docker_engine, images, orphans, preflight, progress, pulumi_cli, status
-from quayside.shell import CommandError
+from quayside.shell import CommandError, make
 
 BY_PULUMI = "pulumi"
 BY_REHEARSAL = "the rehearsal"
@@ -135,8 +135,13 @@ def up(where: Project, console: Console) -> None:
     say("")
     show(where, console, settle=SETTLE if _changed(done.changes) else 0.0)
     say("")
-    say(f"Change Pulumi.{where.stack}.yaml or services.yaml and run `make up` again; nothing is dropped.")
-    say("`.venv/bin/quayside logs SERVICE`, `exec SERVICE -- sh` and `status` look inside; `make down` removes it all.")
+    again = make("up", where.stack)
+    say(f"Change Pulumi.{where.stack}.yaml or services.yaml and run `{again}` again; nothing is dropped.")
+    of = "" if where.stack == "local" else f" --stack {where.stack}"
+    say(
+        f"`.venv/bin/quayside logs SERVICE{of}` shows what a service writes; "
+        f"`{make('down', where.stack)}` removes the stack."
+    )
 
 
 def down(where: Project, console: Console, *, volumes: bool) -> None:
@@ -173,7 +178,7 @@ def down(where: Project, console: Console, *, volumes: bool) -> None:
     if kept:
         say(
             f"Kept: volume {', '.join(kept)}. "
-            "`make down VOLUMES=1` deletes that data for good; `quayside backup` keeps a copy."
+            f"`{make('down', where.stack)} VOLUMES=1` deletes that data for good; `quayside backup` keeps a copy."
         )
     docker_engine.stop_own(where.state, say)
 
@@ -190,7 +195,7 @@ def show(where: Project, console: Console, *, settle: float = 0.0) -> None:
             break
         time.sleep(0.5)
     if not rows:
-        raise CommandError(f"stack {where.key} runs nothing\n    `make up` starts it")
+        raise CommandError(f"stack {where.key} runs nothing\n    `{make('up', where.stack)}` starts it")
     status.show(rows, console)
 
 
@@ -216,8 +221,8 @@ def engine(where: Project) -> str:
         if by_rehearsal:
             raise CommandError(
                 f"{where.key} was applied by the rehearsal, and pulumi is on PATH now: it does not know what is there\n"
-                f"    run `make down` first, then `make up` (volumes are kept where quayside:protect is not "
-                "false), or take pulumi off PATH"
+                f"    run `{make('down', where.stack)}` first, then `{make('up', where.stack)}` "
+                "(volumes are kept where quayside:protect is not false), or take pulumi off PATH"
             )
         return BY_PULUMI
     if by_pulumi:

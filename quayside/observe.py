@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from quayside.containers import Container, of_stack
-from quayside.shell import CommandError, ask
+from quayside.shell import CommandError, ask, make
 
 
 def of_service(stack: str, service: str) -> list[Container]:
@@ -21,7 +21,7 @@ def of_service(stack: str, service: str) -> list[Container]:
         return members
     known = sorted({container.service for container in containers})
     if not known:
-        raise CommandError(f"stack {stack} runs nothing\n    `make up` starts it")
+        raise CommandError(f"stack {stack} runs nothing\n    `{make('up', stack)}` starts it")
     raise CommandError(f"no service {service} in stack {stack}\n    there are {', '.join(known)}")
 
 

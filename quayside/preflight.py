@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from planning.names import LABEL_STACK
-from quayside.shell import CommandError, ask
+from quayside.shell import CommandError, ask, make
 from settings.problems import ConfigError, Problem
 from settings.units import MIB
 
@@ -96,8 +96,8 @@ def check_subnets(plan: Planned, stack: str) -> None:
                     "quayside:subnets",
                     f"network {name} has {subnet} and should get {plan.subnets[name]}{others}; "
                     "a network that is in use cannot be changed",
-                    "set it back, or run `make down` (volumes are kept where quayside:protect is not false) and then "
-                    "`make up`",
+                    f"set it back, or run `{make('down', stack)}` (volumes are kept where quayside:protect is not "
+                    f"false) and then `{make('up', stack)}`",
                 )
             ]
         )

@@ -115,3 +115,9 @@ def last_line(text: str) -> str:
     """The last line with something in it: what a failed tool usually says best."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "it said nothing"
+
+
+def make(goal: str, stack: str) -> str:
+    """The `make` that does this to a stack, which may be given as project/stack: without STACK it is stack local's."""
+    name = stack.rpartition("/")[2]
+    return f"make {goal}" if name == "local" else f"make {goal} STACK={name}"

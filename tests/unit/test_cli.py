@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from rich.console import Console
 
 from quayside import containers, docker_engine, lifecycle, observe, preflight, progress, pulumi_cli, status
 from quayside.containers import Container
-from quayside.shell import CommandError
+from quayside.shell import CommandError, make
 from rehearsal.config import read_stack
 from rehearsal.events import Event
 from rehearsal.state import Entry, StateFile
@@ -257,6 +258,19 @@ def test_a_network_in_use_keeps_its_subnet(
     assert problem.fix == (
         "set it back, or run `make down` (volumes are kept where quayside:protect is not false) and then `make up`"
     )
+
+
+def test_what_make_is_to_do_is_said_with_its_stack() -> None:
+    """`make down VOLUMES=1`, told to whoever works on stack dev, would delete the data of stack local."""
+    assert make("up", "local") == make("up", "acme/local") == "make up"
+    assert make("down", "dev") == make("down", "acme/dev") == "make down STACK=dev"
+    for source in (ROOT / "quayside").glob("*.py"):
+        said = re.findall(r"`make (?:up|down)[^`]*`", source.read_text())
+        assert said == _ALIKE.get(source.name, []), source
+
+
+_ALIKE = {"docker_engine.py": ["`make up`"] * 2, "status.py": ["`make up`"]}
+"""Where no stack is known, or every one has the same."""
 
 
 def test_a_docker_context_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ SOURCES = ("quayside", "rehearsal", "components", "platforms", "settings", "plan
 DOCS = ("README.md", "Makefile", "docs", "examples")
 PHRASES = re.compile(
     r"docker (?:volume|network|image|container) (?:rm|prune)|docker system prune|docker rm\b|state delete"
-    r"|state unprotect|stack rm\b|pulumi destroy|make down|VOLUMES=1|down --volumes|protect:? false"
+    r"|state unprotect|stack rm\b|pulumi destroy|make down|make\('down|VOLUMES=1|down --volumes|protect:? false"
     r"|(?:quayside|bin/quayside) restore"
     r"|restore a backup|[Rr]estore no backup|delete \{path\}|--exclude-protected"
 )
@@ -37,9 +37,9 @@ TRIED: dict[tuple[str, str], str] = {
         "Restore no backup",
     ): "of a made host's disk, which moves by `place`: nothing",
     ("quayside/lifecycle.py", "protect false"): "AWS: everything; it says so, and a copy comes first",
-    ("quayside/lifecycle.py", "make down"): "volumes stay, unless protect is false: it says so",
+    ("quayside/lifecycle.py", "make('down"): "volumes stay, unless protect is false: it says so",
     ("quayside/lifecycle.py", "VOLUMES=1"): "all data: it says so, and how to have a copy",
-    ("quayside/preflight.py", "make down"): "volumes stay, unless protect is false: it says so",
+    ("quayside/preflight.py", "make('down"): "volumes stay, unless protect is false: it says so",
     ("quayside/pulumi_cli.py", "--exclude-protected"): "`down` without VOLUMES=1: keeps volumes",
     ("rehearsal/docker_provider.py", "docker network rm"): "no data; Docker refuses it while something is joined",
     ("rehearsal/engine.py", "protect: false"): "what is protected, with what is in it: it says so",
