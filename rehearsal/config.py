@@ -91,7 +91,7 @@ def _refuse_plain_secrets(secrets: Any, stack: str) -> None:
                 f"quayside:secrets/{key}",
                 "is written in plain text",
                 f"set it again, with another value: "
-                f"pulumi config set --secret --path quayside:secrets.{key} VALUE --stack {stack}",
+                f"pulumi config set --secret --path quayside:secrets.{key} --stack {stack}",
             )
             for key, value in given.items()
             if value is not None and mapping(value) is None and sequence(value) is None

@@ -19,7 +19,7 @@ from settings.types import is_secret_key, nearest
 
 NAMESPACE = "quayside"
 MAX_FILE = 1024 * 1024
-_SET = "pulumi config set --secret --path quayside:secrets.KEY VALUE --stack NAME"
+_SET = "pulumi config set --secret --path quayside:secrets.KEY --stack NAME"
 _ALIKE = 0.8
 """How alike two names are before one is taken for a misspelt other; the namespaces are not ours alone."""
 _START = "write one:  services: {web: {image: nginx, port: 80}}"

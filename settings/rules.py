@@ -142,10 +142,11 @@ def _schedule(at: str, replicas: Autoscale) -> Iterator[Problem]:
 
 
 def _missing_secret(path: str, key: str, stack: Stack, secrets: Collection[str]) -> Problem:
-    namespace = "" if stack.project == "quayside" else "quayside:"
     close = nearest(key, secrets)
     hint = f'; did you mean "{close}"?' if close else ""
-    fix = f"pulumi config set --secret --path {namespace}secrets.{key} VALUE --stack {stack.name}"
+    fix = f"pulumi config set --secret --path quayside:secrets.{key} --stack {stack.name}"
+    if stack.cloud == "local":  # where there may be no CLI
+        fix = f".venv/bin/quayside secret {key} --stack {stack.name}"
     return Problem(path, f'no secret "{key}" in this stack{hint}', fix)
 
 

@@ -140,7 +140,7 @@ def stack_schema() -> Json:
     description = Stack.model_fields["services"].description
     properties["quayside:services"] = {"description": description, **_services(removable=True)}
     properties["quayside:secrets"] = {
-        "description": "Key → secret, set by `pulumi config set --secret --path quayside:secrets.KEY VALUE`.",
+        "description": "Key → secret, set by `pulumi config set --secret --path quayside:secrets.KEY`.",
         "type": "object",
         "additionalProperties": {
             "type": "object",
@@ -232,7 +232,7 @@ def _default(field: FieldInfo, annotation: object) -> object:
     value = cast("object", field.default)
     options = [each for each in get_args(annotation) if each is not type(None)]
     of = options[0] if get_origin(annotation) in {Union, types.UnionType} and len(options) == 1 else annotation
-    if of == kinds.Memory and isinstance(value, int):
+    if of in (kinds.Memory, kinds.EdgeMemory) and isinstance(value, int):
         return kinds.amount(value)
     if of in _DURATIONS and isinstance(value, int):
         return kinds.span(value)

@@ -349,8 +349,7 @@ def _secret_ref(value: object) -> str:
         )
     raise should_be(
         "a key under the stack's secrets, or the ARN of an existing secret",
-        "set the value with `pulumi config set --secret --path quayside:secrets.KEY VALUE --stack NAME`, "
-        "and write KEY here",
+        "set the value with `pulumi config set --secret --path quayside:secrets.KEY --stack NAME`, and write KEY here",
     )
 
 

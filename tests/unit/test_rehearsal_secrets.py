@@ -101,7 +101,7 @@ def test_a_secret_in_plain_text_beside_a_sealed_one_is_refused_and_not_printed(t
         read_stack(tmp_path, "t")
     assert str(caught.value) == (
         "quayside:secrets/stripe: is written in plain text\n    set it again, with another value: "
-        "pulumi config set --secret --path quayside:secrets.stripe VALUE --stack t"
+        "pulumi config set --secret --path quayside:secrets.stripe --stack t"
     )
 
 

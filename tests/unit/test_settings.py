@@ -303,7 +303,7 @@ NAME = "a lowercase letter, then up to 39 lowercase letters, digits and inner hy
         ),
         (
             "secrets: {A: strip}",
-            'secrets/A: no secret "strip" in this stack; did you mean "stripe"?\n    pulumi config set --secret --path secrets.strip VALUE --stack dev',
+            'secrets/A: no secret "strip" in this stack; did you mean "stripe"?\n    .venv/bin/quayside secret strip --stack dev',
         ),
         # on this cloud
         (
@@ -468,7 +468,7 @@ def test_wrong_images(image: str, expected: str) -> None:
         ),
         (
             {"registries": {"registry.example.com": {"username": "a", "password": "b"}}},
-            'quayside:registries/registry.example.com/password: no secret "b" in this stack\n    pulumi config set --secret --path secrets.b VALUE --stack dev',
+            'quayside:registries/registry.example.com/password: no secret "b" in this stack\n    .venv/bin/quayside secret b --stack dev',
         ),
     ],
 )
@@ -784,7 +784,7 @@ def test_a_wrong_arn_of_a_secret_says_which_part(arn: str, said: str) -> None:
 
 def test_a_wrong_secret_says_the_command_for_this_stack() -> None:
     (found,) = problems("services: {web: {image: x, secrets: {A: 'sk live'}}}")
-    assert "quayside:secrets.KEY VALUE --stack dev`" in found
+    assert "quayside:secrets.KEY --stack dev`" in found
 
 
 def test_ipv6_is_refused_where_the_network_has_none() -> None:
@@ -809,7 +809,7 @@ def test_a_missing_secret_is_one_problem_for_all_who_name_it() -> None:
     assert problems(services, secrets=("stripe",)) == [
         'services/a/secrets/K: no secret "strip" in this stack; did you mean "stripe"? (services/b/secrets/L '
         "and services/c/secrets/L name it, too)\n"
-        "    pulumi config set --secret --path secrets.strip VALUE --stack dev"
+        "    .venv/bin/quayside secret strip --stack dev"
     ]
 
 

@@ -441,7 +441,7 @@ HUB = {"upstream": "registry-1.docker.io", "username": "acme", "password": "stri
         ),
         (
             {"registry": {"cache": {"hub": {**HUB, "password": "strip"}}}},
-            'registry/cache/hub/password: no secret "strip" in this stack; did you mean "stripe"?\n    pulumi config set --secret --path secrets.strip VALUE --stack prod',
+            'registry/cache/hub/password: no secret "strip" in this stack; did you mean "stripe"?\n    pulumi config set --secret --path quayside:secrets.strip --stack prod',
         ),
         (
             {"registry": {"cache": {"hub": {"upstream": "ghcr.io"}}}},

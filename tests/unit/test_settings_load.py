@@ -100,7 +100,7 @@ def test_secrets_elsewhere_and_secrets_in_the_clear(tmp_path: Path) -> None:
     write(tmp_path, "services: {}")
     assert refusal(tmp_path, {"domain": "a.localhost"}, ("domain",)) == [
         "quayside:domain: holds a secret, which would make the whole plan unreadable\n"
-        "    pulumi config set --secret --path quayside:secrets.KEY VALUE --stack dev, "
+        "    pulumi config set --secret --path quayside:secrets.KEY --stack dev, "
         "and name KEY under the service's `secrets`"
     ]
     found = refusal(tmp_path, {"secrets": '{"stripe": "sk_live"}'})
