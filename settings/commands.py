@@ -26,8 +26,8 @@ def is_script(command: Sequence[str], number: int) -> bool:
     """Whether an item is the text that a shell gets by ``-c``: there, ``$NAME`` and ``${NAME}`` are the shell's own."""
     if number == 0 or not _RUNS_TEXT.fullmatch(command[number - 1]):
         return False
-    # An image whose entrypoint is a shell gets `-c` first.
-    return number == 1 or command[0].rpartition("/")[2] in _SHELLS
+    # An image whose entrypoint is a shell gets `-c` first. Others start one: `tini -- sh -c`, `bash -o pipefail -c`.
+    return number == 1 or any(word.rpartition("/")[2] in _SHELLS for word in command[: number - 1])
 
 
 def _command(value: object) -> object:
@@ -41,6 +41,7 @@ def _command(value: object) -> object:
     elif isinstance(value, (list, tuple)):
         _refuse_shell_items(cast("Sequence[object]", value))
     if isinstance(value, (list, tuple)):
+        _refuse_docker_word(cast("Sequence[object]", value))
         if not value:
             raise should_be("a command, as text or as a list", "leave it out to keep the image's own")
         return cast("object", value)
@@ -58,8 +59,15 @@ def _refuse_shell_items(command: Sequence[object]) -> None:
             )
 
 
-def _is_shell(words: Sequence[str]) -> bool:
-    return len(words) > 1 and words[0].rpartition("/")[2] in _SHELLS and bool(_RUNS_TEXT.fullmatch(words[1]))
+def _refuse_docker_word(command: Sequence[object]) -> None:
+    """Compose's and Docker's health checks begin with a word of their own, which no container has a program for."""
+    if command and command[0] in ("CMD", "CMD-SHELL"):
+        fix = "begin with the program" if command[0] == "CMD" else "write [sh, -c, '…']"
+        raise refused(f"begins with {command[0]}, which is no program but Docker's own word", fix)
+
+
+def _starts_shell(words: Sequence[str]) -> bool:
+    return any(is_script(words, number) for number in range(2, len(words)))
 
 
 def _refuse_shell(text: str, words: Sequence[str]) -> None:
@@ -74,7 +82,7 @@ def _refuse_shell(text: str, words: Sequence[str]) -> None:
     if (operator := _OPERATOR.search(outside)) is not None:
         raise _no_shell(operator[1] or operator[2], text, words)
     # What a shell gets in double quotes, it replaces itself.
-    for variable in _VARIABLE.finditer(outside if _is_shell(words) else expanded):
+    for variable in _VARIABLE.finditer(outside if _starts_shell(words) else expanded):
         if variable[1] is not None and not (variable[2] is not None and REFERENCE.fullmatch(variable[2].strip())):
             raise _no_shell(variable[1], text, words)
 
@@ -82,8 +90,10 @@ def _refuse_shell(text: str, words: Sequence[str]) -> None:
 def _no_shell(what: str, text: str, words: Sequence[str]) -> Exception:
     fix = "write [sh, -c, '…'], or put it in single quotes if the program is to get it as it is"
     if len(text) <= 80 and "'" not in text:
-        fix = f"write [sh, -c, '{text}'], or put it in single quotes if the program is to get it as it is"
-    if _is_shell(words):
+        # Compose writes `$$NAME` for what a shell reads as `$NAME`; a shell reads `$$` as its own number.
+        script = re.sub(r"\$\$(?=[A-Za-z_(])", "$", text)
+        fix = f"write [sh, -c, '{script}'], or put it in single quotes if the program is to get it as it is"
+    if _starts_shell(words):
         fix = "put all that follows -c in single quotes"
     return refused(f'has "{what}" in it, which only a shell understands, and no shell reads it', fix)
 

@@ -214,6 +214,25 @@ def test_20_a_variable_set_before_the_program() -> None:
     ]
 
 
+def test_20_compose_writes_a_variable_of_a_shell_with_two_dollars() -> None:
+    (problem,) = problems("services: {a: {image: a, command: a $$NAME}}")
+    assert "write [sh, -c, 'a $NAME'], or" in problem
+
+
+@pytest.mark.parametrize(
+    ("command", "word", "fix"),
+    [
+        ("[CMD, redis-cli, ping]", "CMD", "begin with the program"),
+        ("[CMD-SHELL, redis-cli ping]", "CMD-SHELL", "write [sh, -c, '…']"),
+        ("CMD-SHELL redis-cli ping", "CMD-SHELL", "write [sh, -c, '…']"),
+    ],
+)
+def test_20_a_word_of_dockers_is_no_program(command: str, word: str, fix: str) -> None:
+    assert problems(f"services: {{a: {{image: a, health: {{command: {command}}}}}}}") == [
+        f"services/a/health/command: begins with {word}, which is no program but Docker's own word\n    {fix}"
+    ]
+
+
 @pytest.mark.parametrize("item", ["&&", "||", "$NAME"])
 def test_20_an_item_for_a_shell_is_refused(item: str) -> None:
     assert problems(f"services: {{a: {{image: a, command: [a, '{item}', b]}}}}") == [
@@ -229,6 +248,10 @@ def test_20_an_item_for_a_shell_is_refused(item: str) -> None:
         ("'sh -c \"a && b $NAME\"'", ["sh", "-c", "a && b $NAME"]),
         ("[/bin/bash, -ec, 'a | b $NAME']", ["/bin/bash", "-ec", "a | b $NAME"]),
         ("['-c', 'echo $NAME']", ["-c", "echo $NAME"]),
+        ("'bash -o pipefail -c \"a | b $NAME\"'", ["bash", "-o", "pipefail", "-c", "a | b $NAME"]),
+        ("'tini -- sh -c \"exec a $NAME\"'", ["tini", "--", "sh", "-c", "exec a $NAME"]),
+        ("[timeout, '5', sh, -c, 'curl ${URL}']", ["timeout", "5", "sh", "-c", "curl ${URL}"]),
+        ("[tini, --, /bin/sh, -ec, $NAME]", ["tini", "--", "/bin/sh", "-ec", "$NAME"]),
         ("[sort, -t, '|']", ["sort", "-t", "|"]),
         ("[find, ., -exec, rm, '{}', ';']", ["find", ".", "-exec", "rm", "{}", ";"]),
         ("'grep a|b http://x/?a=1&b=2 --x<y -->'", ["grep", "a|b", "http://x/?a=1&b=2", "--x<y", "-->"]),
