@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -11,6 +12,9 @@ import pulumi
 
 Client = Callable[[str], Any]
 """Name of an AWS service → its client."""
+RENEW = 1800.0
+"""Seconds after which a role is taken on anew: AWS ends that of another role after an hour, and a release may bake for
+longer."""
 
 
 def provider_clients(region: str) -> Client:
@@ -20,22 +24,26 @@ def provider_clients(region: str) -> Client:
     """
     config = pulumi.Config("aws")
     profile, key, secret, token = (config.get(name) for name in ("profile", "accessKey", "secretKey", "token"))
-    roles: list[Mapping[str, Any]] = [*(config.get_object("assumeRoles") or []), config.get_object("assumeRole") or {}]
+    written: list[Mapping[str, Any]] = [
+        *(config.get_object("assumeRoles") or []),
+        config.get_object("assumeRole") or {},
+    ]
+    roles = [role for role in written if role.get("roleArn")]
 
     @cache
-    def credentials() -> Mapping[str, Any]:
+    def credentials(_period: int) -> Mapping[str, Any]:
         session = _session(profile)
-        found: dict[str, Any] = {}
-        if key and secret:
-            found = _named(key, secret, token)
+        keys = _named(key, secret, token) if key and secret else {}
         for role in roles:
-            if role.get("roleArn"):
-                found = _assume(session, region, found, role)
-        return found
+            keys = _assume(session, region, keys, role)
+        return keys
 
     @cache
+    def client_of(service: str, period: int) -> Any:
+        return _session(profile).create_client(service, region_name=region, config=_config(), **credentials(period))
+
     def client(service: str) -> Any:
-        return _session(profile).create_client(service, region_name=region, config=_config(), **credentials())
+        return client_of(service, int(time.monotonic() // RENEW) if roles else 0)
 
     return client
 
