@@ -356,7 +356,8 @@ def _alarms(parent: pulumi.Resource, args: EcsServiceArgs, variant: Variant) -> 
     names: list[pulumi.Input[str]] = [*sorted(rollout.alarms)]
     groups = {variant.name: variant.target_group}
     if not variant.canary:
-        groups[f"{variant.name}-alternate"] = plan.alternate
+        # Named as its target group, since no service can have that name beside this one.
+        groups[f"{variant.name}-alt"] = plan.alternate
     for name, group in groups.items():
         if not plan.urls or group is None or args.balancer is None:
             continue

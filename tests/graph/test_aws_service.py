@@ -749,7 +749,7 @@ def test_a_native_rollout_moves_one_rule_between_two_groups(
 def test_the_alarm_looks_at_each_colour_by_itself(run: Run) -> None:
     """Or a canary of five percent could fail all of its requests without ever being more than five percent of all."""
     report = run(lambda: make(native(strategy="canary", errors=3, alarms=["p99-of-web"])))
-    for name, group in (("web", "web"), ("web-alternate", "web-alternate")):
+    for name, group in (("web", "web"), ("web-alt", "web-alternate")):
         found = inputs(report, ALARM, name)
         metrics = {
             query["id"]: (query["metric"]["metricName"], query["metric"]["dimensions"].get("TargetGroup"))
