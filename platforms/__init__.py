@@ -13,7 +13,7 @@ if sys.path[0] != (_house := str(Path(__file__).parents[1])):
     sys.path.insert(0, _house)
 for _name in ("settings", "planning", "components"):
     _file = str(getattr(sys.modules.get(_name), "__file__", None) or _house)
-    if not _file.startswith(_house):
+    if not Path(_file).is_relative_to(_house):
         raise pulumi.RunError(
             f"{_name}: the program has imported a module of its own by this name, {_file}, and quayside has one, too\n"
             f"    give {_name} another name, or import it only after `platforms`, under another one"

@@ -69,7 +69,12 @@ class Difference:
 
 def against(report: Report, root: Path, ref: str) -> Difference:
     """Rehearse the same stack at git revision `ref` and compare."""
-    return difference(_rehearse_at(ref, root, report.stack), report.resources)
+    try:
+        before = _rehearse_at(ref, root, report.stack)
+    except subprocess.TimeoutExpired as error:
+        said = f"`{' '.join(map(str, error.cmd[:4]))} …` has not ended within {error.timeout:g} seconds"
+        raise _refused(ref, said) from error
+    return difference(before, report.resources)
 
 
 def difference(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> Difference:

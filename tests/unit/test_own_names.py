@@ -64,6 +64,10 @@ def test_what_cannot_be_told_apart_is_refused_in_words(project: Path) -> None:
     words = f"import sys; sys.path.insert(0, {str(project)!r}); import settings, platforms"
     done = python(project, "-c", words)
     assert "settings: the program has imported a module of its own by this name" in done.stderr
+    # A folder beside ours whose name begins with the name of ours.
+    near = f"import sys, types; sys.modules['settings'] = types.SimpleNamespace(__file__='{ROOT}-shop/settings.py')"
+    done = python(project, "-c", f"{near}; import platforms")
+    assert "settings: the program has imported a module of its own by this name" in done.stderr
     (project / "platforms").mkdir()
     done = python(project, "-m", "rehearsal", "t")
     assert done.returncode == 1

@@ -89,3 +89,13 @@ def test_a_shallow_clone_says_what_to_fetch(tmp_path: Path) -> None:
     git(tmp_path, "clone", "--depth", "1", f"file://{origin}", str(clone))
     with pytest.raises(RehearsalError, match=r"the last commits, and HEAD~1 is not among them[\s\S]*fetch-depth: 0"):
         against(Report("shop", "t", (), (), {}, ()), clone, "HEAD~1")
+
+
+def test_a_comparison_that_does_not_end_is_an_error_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git = tmp_path / "git"
+    git.write_text("#!/bin/sh\nexec sleep 60\n")
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr("rehearsal.compare._GIT", 0.2)
+    with pytest.raises(RehearsalError, match=r"--against main: `git -C .* archive …` has not ended within 0.2 seconds"):
+        against(Report("shop", "t", (), (), {}, ()), tmp_path, "main")
