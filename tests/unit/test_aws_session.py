@@ -37,7 +37,11 @@ class Session:
 @pytest.fixture
 def assumed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Mapping[str, Any]]]:
     asked: list[Mapping[str, Any]] = []
-    monkeypatch.setattr(aws_session, "_session", lambda profile: Session(profile, asked))
+
+    def session(profile: str | None) -> Session:
+        return Session(profile, asked)
+
+    monkeypatch.setattr(aws_session, "_session", session)
     yield asked
     pulumi.runtime.set_all_config({})
 
