@@ -127,8 +127,9 @@ def up(where: Project, console: Console) -> None:
     tell = progress.printer(say)
     if by == BY_PULUMI:
         containers.start_stopped(where.key, say)
-        done = pulumi_cli.up(where.root, where.stack, tell)
+        pulumi_cli.prepare(where.root, where.stack)
         orphans.remove_orphans(where.root, where.stack, where.key, say)
+        done = pulumi_cli.up(where.root, where.stack, tell)
     else:
         done = rehearsal.apply(where.stack, where.root, progress=tell)
     say(progress.summary(by, done.changes, time.monotonic() - began))

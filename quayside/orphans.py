@@ -1,9 +1,13 @@
-"""What a killed `pulumi` created and did not write down: its state does not have it, so no `up` ever removes it."""
+"""What a `pulumi` that was killed had begun to create, and does not know whether it did.
+
+Its state says what was begun, and that is all: the next `up` creates a second container, and cannot create a second
+network of the same name. So what was begun and is there, and is not in the state, is removed first.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,38 +15,55 @@ from planning.names import LABEL_STACK
 from quayside.pulumi_cli import environment
 from quayside.shell import CommandError, ask, last_line, run
 
-_LISTED: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "container": (("ps", "--all", "--quiet", "--no-trunc"), ("rm", "--force", "--volumes")),
-    "network": (("network", "ls", "--quiet", "--no-trunc"), ("network", "rm")),
+_KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "docker:index/container:Container": ("container", ("rm", "--force", "--volumes")),
+    "docker:index/network:Network": ("network", ("network", "rm")),
 }
-"""What is listed, and how it is removed. Volumes stay: they may hold data, and a state that lacks them is no proof."""
+"""Type → what Docker calls it, and how it is removed, containers first. A volume of the same name is simply used."""
 
 
 def remove_orphans(root: Path, stack: str, label: str, say: Callable[[str], None]) -> None:
-    """Remove the stack's containers and networks that Pulumi's state does not have; after an `up` that succeeded."""
-    ids = _ids(root, stack)
-    for kind, (listing, removal) in _LISTED.items():
-        listed = ask(["docker", *listing, "--filter", f"label={LABEL_STACK}={label}"])
-        if listed.returncode:
-            raise CommandError(f"Docker does not list what the stack has: {last_line(listed.stderr)}")
-        for orphan in sorted(set(listed.stdout.split()) - ids):
-            name = ask(["docker", "inspect", "--format", "{{.Name}}", orphan]).stdout.strip().lstrip("/")
-            done = run(["docker", *removal, orphan], timeout=60)
+    """Remove what killed deployments of a stack on this machine have left; before an `up`."""
+    deployment = _exported(root, stack)
+    resources: Sequence[Mapping[str, Any]] = deployment.get("resources") or []
+    ids = {str(resource["id"]) for resource in resources if resource.get("id")}
+    for type_, (kind, removal) in _KINDS.items():
+        for name in _begun(deployment, type_):
+            id_ = _id(kind, name, label)
+            if not id_ or id_ in ids:
+                continue
+            done = run(["docker", *removal, id_], timeout=60)
             if done.returncode:
-                say(f"  {kind} {name} was left by a deployment that was killed, and is there: {last_line(done.stderr)}")
-            else:
-                say(f"  - {kind} {name}, left by a deployment that was killed")
+                raise CommandError(
+                    f"{kind} {name} was left by a deployment that was killed, and cannot be removed: "
+                    f"{last_line(done.stderr)}\n    `docker {' '.join(removal)} {name}` says more"
+                )
+            say(f"  - {kind} {name}, left by a deployment that was killed")
 
 
-def _ids(root: Path, stack: str) -> set[str]:
-    """Of everything that Pulumi's state of the stack has."""
+def _exported(root: Path, stack: str) -> Mapping[str, Any]:
     exported = run(["pulumi", "stack", "export", "--stack", stack], env=environment(root), cwd=root, timeout=60)
     if exported.returncode:
         raise CommandError(f"`pulumi stack export` failed: {last_line(exported.stderr)}")
     document: Mapping[str, Any] = json.loads(exported.stdout)
-    deployment: Mapping[str, Any] = document.get("deployment") or {}
-    resources: Sequence[Mapping[str, Any]] = deployment.get("resources") or []
-    ids = {str(resource["id"]) for resource in resources if resource.get("id")}
-    if not ids:
-        raise CommandError(f"Pulumi's state of {stack} is empty after an `up`: nothing was removed")
-    return ids
+    return document.get("deployment") or {}
+
+
+def _begun(deployment: Mapping[str, Any], type_: str) -> Iterator[str]:
+    """Names of what was to be created when the engine ended."""
+    operations: Sequence[Mapping[str, Any]] = deployment.get("pending_operations") or []
+    for operation in operations:
+        resource: Mapping[str, Any] = operation.get("resource") or {}
+        inputs: Mapping[str, Any] = resource.get("inputs") or {}
+        name = inputs.get("name")
+        if operation.get("type") == "creating" and resource.get("type") == type_ and name:
+            yield str(name)
+
+
+def _id(kind: str, name: str, label: str) -> str:
+    """Of this name and this stack, or nothing."""
+    labels = ".Config.Labels" if kind == "container" else ".Labels"
+    form = f'{{{{.Id}}}} {{{{index {labels} "{LABEL_STACK}"}}}}'
+    shown = ask(["docker", kind, "inspect", "--format", form, name])
+    id_, _, owner = shown.stdout.strip().partition(" ")
+    return id_ if shown.returncode == 0 and owner == label else ""

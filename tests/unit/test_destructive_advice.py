@@ -41,6 +41,7 @@ TRIED: dict[tuple[str, str], str] = {
     ("quayside/lifecycle.py", "VOLUMES=1"): "all data: it says so, and how to have a copy",
     ("quayside/preflight.py", "make('down"): "volumes stay, unless protect is false: it says so",
     ("quayside/pulumi_cli.py", "--exclude-protected"): "`down` without VOLUMES=1: keeps volumes",
+    ("docs/releases.md", "docker network rm"): "no data; Docker refuses it while something is joined",
     ("rehearsal/docker_provider.py", "docker network rm"): "no data; Docker refuses it while something is joined",
     ("rehearsal/engine.py", "protect: false"): "what is protected, with what is in it: it says so",
     ("rehearsal/survey.py", "pulumi destroy"): "with --exclude-protected: data stays",

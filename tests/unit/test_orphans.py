@@ -6,6 +6,7 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,15 +14,25 @@ from quayside.orphans import remove_orphans
 from quayside.shell import CommandError
 
 DOCKER = """#!/bin/sh
-case "$*" in
-    "ps --all --quiet --no-trunc --filter label=dev.quayside.stack=acme/local") printf 'kept\\nleft\\n' ;;
-    "network ls --quiet --no-trunc --filter label=dev.quayside.stack=acme/local") printf 'net\\nused\\n' ;;
-    *" left") echo /web-1-abc ;;
-    "inspect "*" used") echo acme_local_web ;;
-    "network rm used") echo "has active endpoints" >&2; echo "$*" >>"$CALLS"; exit 1 ;;
+case "$1 $2 $5" in
+    "container inspect web-1-known") echo kept acme/local ;;
+    "container inspect web-1-left") echo left acme/local ;;
+    "container inspect web-1-other") echo other acme/other ;;
+    "network inspect acme_local_web") echo net acme/local ;;
+    *inspect*) echo "no such thing" >&2; exit 1 ;;
+    *) echo "$*" >>"$CALLS"; [ "$*" != "$REFUSED" ] || { echo "has active endpoints" >&2; exit 1; } ;;
 esac
-case $1 in rm) echo "$*" >>"$CALLS" ;; esac
 """
+CONTAINER, NETWORK = "docker:index/container:Container", "docker:index/network:Network"
+
+
+def begun(type_: str, name: str, operation: str = "creating") -> dict[str, Any]:
+    return {"type": operation, "resource": {"type": type_, "inputs": {"name": name}}}
+
+
+def state(*operations: dict[str, Any]) -> str:
+    document = {"deployment": {"resources": [{"id": "kept"}, {"urn": "part"}], "pending_operations": operations}}
+    return f"#!/bin/sh\ncat <<'END'\n{json.dumps(document)}\nEND\n"
 
 
 def put(folder: Path, name: str, text: str) -> None:
@@ -35,27 +46,44 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    monkeypatch.setenv("REFUSED", "nothing")
     put(folder, "docker", DOCKER)
     return folder
 
 
-def test_what_the_state_lacks_goes_and_what_it_has_stays(programs: Path, tmp_path: Path) -> None:
-    state = {"deployment": {"resources": [{"id": "kept"}, {"id": "net"}, {"urn": "a component"}]}}
-    put(programs, "pulumi", f"#!/bin/sh\ncat <<'END'\n{json.dumps(state)}\nEND\n")
+def test_what_was_begun_and_is_not_in_the_state_goes(programs: Path, tmp_path: Path) -> None:
+    operations = (
+        begun(NETWORK, "acme_local_web"),
+        begun(CONTAINER, "web-1-known"),  # a later `up` has taken it over
+        begun(CONTAINER, "web-1-left"),
+        begun(CONTAINER, "web-1-other"),  # another stack's
+        begun(CONTAINER, "web-1-gone"),
+        begun(CONTAINER, "web-1-left", "deleting"),
+        begun("docker:index/volume:Volume", "acme_local_data"),
+    )
+    put(programs, "pulumi", state(*operations))
     said: list[str] = []
     remove_orphans(tmp_path, "local", "acme/local", said.append)
-    assert (tmp_path / "calls").read_text() == "rm --force --volumes left\nnetwork rm used\n"
+    assert (tmp_path / "calls").read_text() == "rm --force --volumes left\nnetwork rm net\n"
     assert said == [
-        "  - container web-1-abc, left by a deployment that was killed",
-        "  network acme_local_web was left by a deployment that was killed, and is there: has active endpoints",
+        "  - container web-1-left, left by a deployment that was killed",
+        "  - network acme_local_web, left by a deployment that was killed",
     ]
 
 
-@pytest.mark.parametrize("state", ["{}", '{"deployment": {"resources": null}}'])
-def test_a_state_without_anything_is_no_reason_to_remove_everything(programs: Path, tmp_path: Path, state: str) -> None:
-    put(programs, "pulumi", f"#!/bin/sh\necho '{state}'\n")
-    with pytest.raises(CommandError, match="nothing was removed"):
+def test_what_cannot_be_removed_is_said_before_anything_is_made(
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFUSED", "network rm net")
+    put(programs, "pulumi", state(begun(NETWORK, "acme_local_web")))
+    with pytest.raises(CommandError, match=r"network acme_local_web was left .* has active endpoints"):
         remove_orphans(tmp_path, "local", "acme/local", print)
+
+
+@pytest.mark.parametrize("document", ["{}", '{"deployment": {"resources": null}}'])
+def test_a_stack_that_was_never_deployed_has_none(programs: Path, tmp_path: Path, document: str) -> None:
+    put(programs, "pulumi", f"#!/bin/sh\necho '{document}'\n")
+    remove_orphans(tmp_path, "local", "acme/local", print)
     assert not (tmp_path / "calls").exists()
 
 
