@@ -10,7 +10,7 @@ from typing import Any
 
 import pulumi
 
-from components.docker.connection import Connection, ConnectionArgs, Engine, EngineArgs, Jump, Login
+from components.docker.connection import Connection, ConnectionArgs, Engine, EngineArgs, Login
 from components.docker.deploy_key import DeployKey, DeployKeyArgs
 from components.docker.door import Door, DoorArgs
 from components.docker.edge import Edge, EdgeArgs
@@ -24,7 +24,6 @@ from components.docker.registry import Registry, RegistryArgs
 from components.docker.service import Service, ServiceArgs
 from components.docker.stateful_service import StatefulService, StatefulServiceArgs
 from planning.edge import edge_image
-from planning.hosts import tables
 from planning.hosts.burst import without_burst
 from planning.hosts.door import has_door
 from planning.hosts.edge import HostConfig
@@ -36,13 +35,14 @@ from planning.hosts.placement import place
 from planning.hosts.plan import FleetPlan, HostPlan, plan_hosts, published
 from planning.hosts.refusals import notes, refusals
 from planning.hosts.room import data, room, staying
-from planning.hosts.security import BALANCER, Addresses, admitted, lets_burst_in, of_admins, security, ssh_ranges, who
+from planning.hosts.security import BALANCER, Addresses, admitted, lets_burst_in, of_admins, security, ssh_ranges
 from planning.hosts.site import https, issued_names, managed_tls
 from planning.names import EDGE, on_host
 from planning.notes import notes as notes_everywhere
 from planning.plan import ServicePlan
 from planning.registry import NAME as REGISTRY
 from planning.registry import RegistryPlan, is_pulled_here
+from platforms.fleet_outputs import outputs
 from platforms.fleet_records import make_records, zone_id
 from platforms.fleet_routing import HostSide, RoutingArgs, mesh_certificates, route_burst, route_fleet
 from platforms.machines import Machine, jump, later, mesh_rules, rules_of, script
@@ -572,49 +572,3 @@ def decided(stack: Stack, sources: Mapping[str, str]) -> tuple[FleetPlan, FleetP
     alone = without_burst(hosts)
     permanent = plan_hosts(stack, sources, alone, place(stack, alone)[0], https=https(stack, hosts))
     return planned, permanent, admits
-
-
-def outputs(planned: FleetPlan, admits: FleetSecurity, made: Fleet) -> Mapping[str, object]:
-    """What the stack exports: plain values, known at preview, but for addresses."""
-    found: dict[str, object] = {
-        "urls": tables.urls(planned),
-        "hosts": [
-            {
-                "host": name,
-                "kind": machine.host.kind,
-                "size": machine.host.type or "",
-                "state": tables.state(machine.host),
-                "address": machine.address,
-            }
-            for name, machine in made.machines.items()
-        ],
-        "routes": tables.routes(planned),
-        "reach": who(admits),
-        "placement": tables.placement(planned),
-        "services": tables.services(planned),
-        # For `quayside status`, `logs` and `exec`: where every host is, how it is known, and what it should run.
-        "fleet": {
-            name: {
-                "address": machine.address,
-                "user": machine.connection.user,
-                "port": machine.connection.port,
-                "host_key": machine.connection.host_key,
-                **_jump(machine.connection.jump),
-                "down": machine.host.down,
-                "slots": tables.slots(planned, name),
-                "owner": made.owner.mark,
-            }
-            for name, machine in made.machines.items()
-        },
-        "deploy_key": made.private_key,
-        "deploy_public_key": made.public_key,
-    }
-    if made.records:
-        found["records"] = list(made.records)
-    return found
-
-
-def _jump(jump: Jump | None) -> Mapping[str, str]:
-    if jump is None:
-        return {}
-    return {"jump": jump.destination, **({"jump_host_key": jump.host_key} if jump.host_key is not None else {})}
