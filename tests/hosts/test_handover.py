@@ -216,6 +216,6 @@ def test_other_subnets_are_refused_while_the_networks_are_in_use(new_stack: Make
     )
     assert done.returncode == 1
     assert "quayside:subnets: network 0-" in done.stderr
-    assert "run `make down`" in done.stderr
+    assert f"run `make down STACK={stack.name}`" in done.stderr
     assert {c["Id"] for c in stack.containers()} == before
     assert stack.get()["version"] == "1"
