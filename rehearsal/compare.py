@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 import json
 import os
@@ -26,6 +27,9 @@ from rehearsal.values import mapping, sequence
 _GIT = 120
 _REHEARSAL = 900
 """Seconds."""
+_WIDTH = 200
+_PARTS = 20
+"""Characters of a line, and lines of one input, that are shown."""
 Changes = Mapping[str, Mapping[str, tuple[Any, Any]]]
 """URN → input → what it was and what it is."""
 
@@ -171,7 +175,25 @@ def _refused(ref: str, message: str) -> RehearsalError:
 
 
 def _inputs(inputs: Mapping[str, tuple[Any, Any]]) -> list[str]:
-    return [f"    {key}: {_short(old)} → {_short(new)}" for key, (old, new) in inputs.items()]
+    """A line each; of what is too long for one (a list, a text of many lines) only what goes and what comes."""
+    lines: list[str] = []
+    for key, (old, new) in inputs.items():
+        then, now = _parts(old), _parts(new)
+        if not (then and now) or max(len(json.dumps(old)), len(json.dumps(new))) <= _WIDTH:
+            lines.append(f"    {key}: {_short(old)} → {_short(new)}")
+            continue
+        compared = list(difflib.unified_diff(then, now, n=0, lineterm=""))[2:]
+        differs = [f"{line[0]} {line[1:]}" for line in compared if not line.startswith("@@")]
+        lines.append(f"    {key}:" if differs else f"    {key}: the same in another order")
+        lines += [f"        {line[:_WIDTH]}" for line in differs[:_PARTS]]
+        lines += [f"        … and {len(differs) - _PARTS} lines more" for _ in differs[_PARTS : _PARTS + 1]]
+    return lines
+
+
+def _parts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return value.splitlines() if "\n" in value else []
+    return [json.dumps(item, ensure_ascii=False) for item in sequence(value) or ()]
 
 
 def _json(changes: Changes) -> dict[str, Any]:
@@ -187,4 +209,4 @@ def _title(urn: str) -> str:
 
 def _short(value: Any) -> str:
     text = "(none)" if value is None else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 200 else text[:197] + "…"
+    return text if len(text) <= _WIDTH else text[: _WIDTH - 3] + "…"
