@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from platforms.aws import Aws
 
 
-def outputs(planned: AwsPlan, made: Aws) -> Mapping[str, object]:
+def outputs(planned: AwsPlan, created: Aws) -> Mapping[str, object]:
     """What the stack exports: for the reports plain values, known at preview; for programs what AWS named."""
-    found: dict[str, object] = {
+    exported: dict[str, object] = {
         "urls": sorted({url for service in planned.services.values() for url in service.urls}),
         "routes": [
             {
@@ -30,18 +30,18 @@ def outputs(planned: AwsPlan, made: Aws) -> Mapping[str, object]:
         ],
         "reach": who(planned.security),
         "placement": [_placed(service) for _, service in sorted(planned.services.items())],
-        "balancers": {str(number): balancer.dns_name for number, balancer in made.balancers.items()},
+        "balancers": {str(number): balancer.dns_name for number, balancer in created.balancers.items()},
         "certificates": [
             {"balancer": balancer.number, "names": ", ".join([certificate.domain, *certificate.alternatives])}
             for balancer in planned.balancers
             for certificate in balancer.certificates
         ],
-        "vpc": made.vpc_id,
-        "subnets": made.private_subnet_ids,
-        "security_groups": made.security_group_ids,
+        "vpc": created.vpc_id,
+        "subnets": created.private_subnet_ids,
+        "security_groups": created.security_group_ids,
         "aws": {
             "region": planned.region,
-            "cluster": made.cluster.cluster_name,
+            "cluster": created.cluster.cluster_name,
             "services": {
                 name: {
                     "ecs": [service.names[variant.name] for variant in planned.services[name].variants],
@@ -50,15 +50,15 @@ def outputs(planned: AwsPlan, made: Aws) -> Mapping[str, object]:
                     "exec": planned.services[name].settings.exec,
                     "urls": list(planned.services[name].urls),
                 }
-                for name, service in made.services.items()
+                for name, service in created.services.items()
             },
         },
     }
     if planned.fit is not None:
-        found["capacity"] = capacity.rows(planned.fit)
+        exported["capacity"] = capacity.rows(planned.fit)
     if planned.pool is not None and planned.pool.registry is not None:
         local = planned.pool.registry
-        found["registry"] = [
+        exported["registry"] = [
             {
                 "address": local.address,
                 "bucket": f"{local.bucket} ({local.region})",
@@ -67,11 +67,11 @@ def outputs(planned: AwsPlan, made: Aws) -> Mapping[str, object]:
                 "on": "every instance",
             }
         ]
-    if made.records:
-        found["records"] = made.records
-    if made.registry is not None and made.registry.urls:
-        found["repositories"] = [{"repository": name, "url": url} for name, url in made.registry.urls.items()]
-    return found
+    if created.records:
+        exported["records"] = created.records
+    if created.registry is not None and created.registry.urls:
+        exported["repositories"] = [{"repository": name, "url": url} for name, url in created.registry.urls.items()]
+    return exported
 
 
 def _placed(service: AwsService) -> Mapping[str, object]:

@@ -81,9 +81,9 @@ class ReleaseCheck:
     def _look(self, release: Release, redeployed: bool) -> Verdict:
         def ask() -> Verdict:
             answer = self._client("ecs").describe_services(cluster=release.cluster, services=[release.name])
-            found: Mapping[str, Any] | None = next(iter(answer["services"]), None)
+            service: Mapping[str, Any] | None = next(iter(answer["services"]), None)
             healthy = {group: self._healthy(group) for group in release.target_groups}
-            return judge(release.task_definition, found, healthy, redeployed=redeployed)
+            return judge(release.task_definition, service, healthy, redeployed=redeployed)
 
         return _asked(release, ask)
 
@@ -102,7 +102,7 @@ class ReleaseCheck:
 
 def after_release(value: pulumi.Input[str], *released: pulumi.Output[bool]) -> pulumi.Output[str]:
     """The value, known once the releases hold."""
-    return pulumi.Output.all(value, *released).apply(lambda known: str(known[0]))
+    return pulumi.Output.all(value, *released).apply(lambda values: str(values[0]))
 
 
 def _failed(release: Release, verdict: Verdict) -> pulumi.RunError:

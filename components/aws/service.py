@@ -257,8 +257,8 @@ def _released(
     groups = [variant.target_group, None if variant.canary else plan.alternate]
     arns = [args.targets[group].arn for group in groups if group is not None]
 
-    def release(known: Sequence[Any]) -> Release:
-        cluster, name, urn, task_definition, *target_groups = known
+    def release(values: Sequence[Any]) -> Release:
+        cluster, name, urn, task_definition, *target_groups = values
         return Release(
             service=plan.name,
             cluster=cluster,
@@ -269,8 +269,8 @@ def _released(
             seconds=release_seconds(plan),
         )
 
-    known = pulumi.Output.all(args.environment.cluster_arn, service.name, service.urn, definition.arn, *arns)
-    return known.apply(lambda values: args.environment.check(release(values)))
+    outputs = pulumi.Output.all(args.environment.cluster_arn, service.name, service.urn, definition.arn, *arns)
+    return outputs.apply(lambda values: args.environment.check(release(values)))
 
 
 def _check(args: EcsServiceArgs) -> None:
