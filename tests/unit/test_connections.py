@@ -18,7 +18,7 @@ BUFFER, TLS, OWN = 66_560, 22 * 1024, 8 * 1024
 
 
 def numbers(memory: int) -> dict[str, int]:
-    return {name: int(number) for name, number in re.findall(r"([a-z.]+) (\d+)", limits(memory))}
+    return {name: int(number) for name, number in re.findall(r"([a-z0-9.-]+) (\d+)", limits(memory))}
 
 
 @pytest.mark.parametrize("memory", [size * MIB for size in (96, 128, 256, 512, 1024, 8192)])
@@ -30,6 +30,8 @@ def test_two_workers_with_all_that_they_take_fit_in_the_memory(memory: int) -> N
     assert 2 * worker + 48 * MIB <= memory
     # A visitor each may fill a buffer, and the stack itself has some left.
     assert found["tune.buffers.limit"] > visitors(memory) > 100
+    # No few visitors have all buffers.
+    assert found["tune.buffers.limit"] >= 8 * found["tune.h2.max-concurrent-streams"]
     assert own > visitors(memory)
 
 
