@@ -82,8 +82,8 @@ def of_value(path: str, value: object, allowed: Iterable[str]) -> str:
 
 
 GRPC = (
-    "replicas are asked by HTTP/1.1 alone, so gRPC cannot have a route yet; protocol: tcp carries it, and whatever "
-    "else, between services of the stack"
+    "write protocol: tcp, which carries gRPC between services of the stack; it cannot have a public route yet, as the "
+    "proxy in front asks replicas by HTTP/1.1 alone"
 )
 
 _NOT_YET = "there is no key for it yet"

@@ -184,7 +184,8 @@ def _image(at: str, service: Service, cloud: str) -> Iterator[Problem]:
     for key, image in images:
         reference = parse_image(image)
         if reference.digest is None:
-            fix = f"write {reference.repository}@sha256:…; a tag can move, a digest cannot"
+            fix = f"write {reference.repository}@sha256:…, as `docker buildx imagetools inspect {image}` prints it; "
+            fix += "a tag can move, a digest cannot"
             yield Problem(f"{at}/{key}", f'needs a digest outside local stacks, got "{image}"', fix)
 
 
@@ -217,7 +218,9 @@ def _docker(at: str, name: str, service: Service, services: Mapping[str, Service
                 yield Problem(f"{at}/{key}", "is for fleets of hosts, and this stack is local", f"remove {key}")
     if cloud == "hetzner" and service.volume is not None and service.place is None:
         yield Problem(
-            f"{at}/place", "is missing: a service with a volume lives on one named host", "set place to a host"
+            f"{at}/place",
+            "is missing: a service with a volume lives on one named host",
+            "write place: NAME, a host of quayside:capacity such as host1",
         )
     if service.network != "host":
         return

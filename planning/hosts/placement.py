@@ -128,7 +128,11 @@ def _misplaced(name: str, service: Service, fleet: Fleet) -> Problem | None:
         return None
     if service.place is None:
         if service.volume is not None:
-            return Problem(path, "is missing: a service with a volume lives on one named host", "set place to a host")
+            return Problem(
+                path,
+                "is missing: a service with a volume lives on one named host",
+                "write place: NAME, a host of quayside:capacity such as host1",
+            )
         return None
     named = fleet.named(service.place)
     if not named:

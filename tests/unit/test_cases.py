@@ -315,8 +315,9 @@ def test_06_a_key_of_another_tool_says_what_to_write_here() -> None:
 def test_21_a_protocol_that_is_not_there_yet(protocol: str) -> None:
     text = f"services: {{api: {{image: example/api:1, port: 50051, protocol: {protocol}}}}}"
     expected = [
-        f'services/api/protocol: should be http or tcp, got "{protocol}"\n    replicas are asked by HTTP/1.1 alone, so '
-        "gRPC cannot have a route yet; protocol: tcp carries it, and whatever else, between services of the stack"
+        f'services/api/protocol: should be http or tcp, got "{protocol}"\n    write protocol: tcp, which carries '
+        "gRPC between services of the stack; it cannot have a public route yet, as the proxy in front asks replicas by "
+        "HTTP/1.1 alone"
     ]
     assert problems(text) == expected
     assert problems_on_aws(text) == expected

@@ -617,7 +617,8 @@ def test_a_bomb_of_merge_keys_is_refused_at_once() -> None:
 def test_images_need_digests_outside_local() -> None:
     assert problems("services: {web: {image: acme/web:1}}", AWS) == [
         'services/web/image: needs a digest outside local stacks, got "acme/web:1"\n'
-        "    write acme/web@sha256:…; a tag can move, a digest cannot"
+        "    write acme/web@sha256:…, as `docker buildx imagetools inspect acme/web:1` prints it; "
+        "a tag can move, a digest cannot"
     ]
 
 
