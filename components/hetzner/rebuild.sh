@@ -61,6 +61,7 @@ if [ -n "$before" ] && [ "${before%% *}" != "$QUAYSIDE_GENERATION" ]; then
         list="$list --filter label=dev.quayside.stack=$QUAYSIDE_STACK"
         said=$(eval "ssh -o ControlMaster=no -o ControlPath=none $QUAYSIDE_OPTIONS \"\$QUAYSIDE_DESTINATION\" \"\$list\"" 2>&1) ||
             fail "cannot see whether $QUAYSIDE_HOST ($QUAYSIDE_DESTINATION) is drained, so it was not rebuilt:" "$said" \
+                "    if access.deploy_key was raised as well: set the generation back, run \`up\`, and raise it then" \
                 "    if no host lets you in, quayside:access.ssh of the last \`up\` may not have your address" \
                 "    if it is dead, set its generation back and declare it down; an \`up\` later, rebuild it"
         # What has its data there waits for the new machine.
