@@ -471,7 +471,7 @@ def test_a_release_that_fails_on_one_host_changes_nothing_anywhere(release: Rele
     release.given["where"]["extra-1"] = ("extra", "host1")
     release.services["web"] |= {"env": {"VERSION": "bad"}, "uses": ["api", "extra"]}
     release.services["stranger"]["env"] = {"VERSION": "bad", "FAIL": "1"}
-    release.services["stranger"]["health"] = {"path": "/healthz", "grace": "5s"}
+    release.services["stranger"]["health"] = {"path": "/healthz", "grace": "10s"}  # on a busy machine it starts slowly
     release.given["where"]["stranger-2"] = ("stranger", "host2")
     stack, loads = every(release)
     with stack:

@@ -31,7 +31,7 @@ for name, generation in plan["generations"].items():
     args = RebuildArgs(
         identity=plan["identity"], stack="shop/t", down=name in plan["down"], generations=generations
     )
-    after = drained(name, generation, args, connection, generations)
+    after = drained(name, generation, ("cx33", "fsn1"), args, connection, generations)
     # In the server's place: what is replaced when the generation changes.
     made = random.RandomId(
         name, byte_length=8, keepers={"generation": str(generation)}, opts=pulumi.ResourceOptions(depends_on=[after])

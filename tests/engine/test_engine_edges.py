@@ -15,7 +15,7 @@ from planning.edge import IMAGE
 from tests.engine.cli import Pulumi
 from tests.engine.test_scenario import SERVICES, Project, _missing, cli
 from tests.hosts.load import Running
-from tests.hosts.test_edges import TYPO, Gap
+from tests.hosts.test_edge_replacement import TYPO, Gap
 
 pytestmark = pytest.mark.engine
 
