@@ -1,6 +1,7 @@
 """Data flows settings → planning → components → platforms → __main__, and pure packages stay pure."""
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,9 @@ def test_components_know_no_platform(path: Path) -> None:
 def test_main_is_about_ten_lines() -> None:
     lines = [line for line in (ROOT / "__main__.py").read_text().splitlines() if line.strip()]
     assert len(lines) <= 12
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """pytest imports each by its name alone: the second of two is an error, when both are collected."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
