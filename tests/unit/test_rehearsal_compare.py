@@ -10,7 +10,7 @@ URN = "urn:pulumi:t::fx::command:local:Command::routing"
 
 
 def shown(old: Any, new: Any) -> list[str]:
-    resource = {"urn": URN, "type": "command:local:Command", "ignoreChanges": []}
+    resource: dict[str, Any] = {"urn": URN, "type": "command:local:Command", "ignoreChanges": []}
     before, after = ([{**resource, "inputs": {"stdin": value}}] for value in (old, new))
     return difference(before, after).lines()[1:]
 
