@@ -11,15 +11,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from planning.names import LABEL_STACK
+from planning.names import LABEL_ROLE, LABEL_STACK, ROLE_FILES
 from quayside.pulumi_cli import environment
 from quayside.shell import CommandError, ask, last_line, run
 
 _KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "docker:index/container:Container": ("container", ("rm", "--force", "--volumes")),
     "docker:index/network:Network": ("network", ("network", "rm")),
+    "docker:index/volume:Volume": ("volume", ("volume", "rm")),
 }
-"""Type → what Docker calls it, and how it is removed, containers first. A volume of the same name is simply used."""
+"""Type → what Docker calls it, and how it is removed, containers first."""
+_FORMS: Mapping[str, str] = {
+    "container": "{{.Id}} {{index .Config.Labels %s}} {{index .Config.Labels %s}}",
+    "network": "{{.Id}} {{index .Labels %s}} {{index .Labels %s}}",
+    "volume": "{{.Name}} {{index .Labels %s}} {{index .Labels %s}}",
+}
+"""The id, the stack and the role."""
 
 
 def remove_orphans(root: Path, stack: str, label: str, say: Callable[[str], None]) -> None:
@@ -61,9 +68,10 @@ def _begun(deployment: Mapping[str, Any], type_: str) -> Iterator[str]:
 
 
 def _id(kind: str, name: str, label: str) -> str:
-    """Of this name and this stack, or nothing."""
-    labels = ".Config.Labels" if kind == "container" else ".Labels"
-    form = f'{{{{.Id}}}} {{{{index {labels} "{LABEL_STACK}"}}}}'
+    """Of this name and this stack, or nothing. Of volumes, only those of files: any other may hold data."""
+    form = _FORMS[kind] % (f'"{LABEL_STACK}"', f'"{LABEL_ROLE}"')
     shown = ask(["docker", kind, "inspect", "--format", form, name])
     id_, _, owner = shown.stdout.strip().partition(" ")
-    return id_ if shown.returncode == 0 and owner == label else ""
+    stack, _, role = owner.partition(" ")
+    mine = shown.returncode == 0 and stack == label and (kind != "volume" or role == ROLE_FILES)
+    return id_ if mine else ""

@@ -15,15 +15,18 @@ from quayside.shell import CommandError
 
 DOCKER = """#!/bin/sh
 case "$1 $2 $5" in
-    "container inspect web-1-known") echo kept acme/local ;;
-    "container inspect web-1-left") echo left acme/local ;;
-    "container inspect web-1-other") echo other acme/other ;;
-    "network inspect acme_local_web") echo net acme/local ;;
+    "container inspect web-1-known") echo kept acme/local service ;;
+    "container inspect web-1-left") echo left acme/local service ;;
+    "container inspect web-1-other") echo other acme/other service ;;
+    "network inspect acme_local_web") echo net acme/local service ;;
+    "volume inspect web-app-left") echo web-app-left acme/local files ;;
+    "volume inspect acme_local_data") echo acme_local_data acme/local stateful ;;
     *inspect*) echo "no such thing" >&2; exit 1 ;;
     *) echo "$*" >>"$CALLS"; [ "$*" != "$REFUSED" ] || { echo "has active endpoints" >&2; exit 1; } ;;
 esac
 """
 CONTAINER, NETWORK = "docker:index/container:Container", "docker:index/network:Network"
+VOLUME = "docker:index/volume:Volume"
 
 
 def begun(type_: str, name: str, operation: str = "creating") -> dict[str, Any]:
@@ -59,15 +62,17 @@ def test_what_was_begun_and_is_not_in_the_state_goes(programs: Path, tmp_path: P
         begun(CONTAINER, "web-1-other"),  # another stack's
         begun(CONTAINER, "web-1-gone"),
         begun(CONTAINER, "web-1-left", "deleting"),
-        begun("docker:index/volume:Volume", "acme_local_data"),
+        begun(VOLUME, "acme_local_data"),  # may hold data, and an `up` uses it as it is
+        begun(VOLUME, "web-app-left"),
     )
     put(programs, "pulumi", state(*operations))
     said: list[str] = []
     remove_orphans(tmp_path, "local", "acme/local", said.append)
-    assert (tmp_path / "calls").read_text() == "rm --force --volumes left\nnetwork rm net\n"
+    assert (tmp_path / "calls").read_text() == "rm --force --volumes left\nnetwork rm net\nvolume rm web-app-left\n"
     assert said == [
         "  - container web-1-left, left by a deployment that was killed",
         "  - network acme_local_web, left by a deployment that was killed",
+        "  - volume web-app-left, left by a deployment that was killed",
     ]
 
 
