@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -86,7 +87,7 @@ def test_a_tag_that_was_built_anew_is_released_and_its_health_check_gates_nothin
         return docker("exec", replica["Id"], "cat", "/built/number")
 
     assert built() == "1"
-    assert stack.up().output.startswith("8 same in")
+    assert re.match(r"\d+ same in", stack.up().output)
     image("2")
     said = stack.up().output
     assert built() == "2", said
