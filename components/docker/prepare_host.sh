@@ -24,10 +24,13 @@ fail() {
 }
 
 another_owner() {
-    fail "$QUAYSIDE_HOST ($QUAYSIDE_DESTINATION) belongs to another stack, ${1#*owner }, so nothing was changed there; this is $owner" \
+    mark=${1#*owner }
+    fail "$QUAYSIDE_HOST ($QUAYSIDE_DESTINATION) belongs to another stack, $mark, so nothing was changed there; this is $owner" \
         "    two stacks on one server would overwrite each other's packet filter and Docker settings: use another server" \
         "    to hand it over, take it out of that stack and run \`up\` there, which frees it" \
-        "    where that stack or its state is gone: sudo rm /etc/quayside/owner on the server, and run this \`up\` again"
+        "    where that stack or its state is gone, free the ports of its containers on the server (its volumes stay there):" \
+        "    docker ps -aq -f label=dev.quayside.stack=${mark% *} | xargs -r docker rm -f" \
+        "    then sudo rm /etc/quayside/owner there, and run this \`up\` again"
 }
 
 owner=${QUAYSIDE_OWNER-}

@@ -41,7 +41,7 @@ SERVICES: dict[str, Any] = {
         "routes": ["shop.{domain}"],
         "memory": "64MiB",
         "replicas": 2,
-        "health": {"path": "/healthz", "grace": "4s"},
+        "health": {"path": "/healthz", "grace": "60s"},
         "drain": "3s",
         "uses": ["session"],
         "after": ["session"],
@@ -197,6 +197,7 @@ def test_a_release_creates_routes_and_then_deletes(project: Project, pulumi: Pul
 
 def test_a_failing_release_leaves_the_old_one_serving_also_after_refresh(project: Project, pulumi: Pulumi) -> None:
     serving = project.containers("web")
+    project.services["web"]["health"]["grace"] = "10s"
     project.release(VERSION="3", FAIL="1")
     for _ in range(2):
         said = pulumi.up(fails=True)
@@ -212,6 +213,7 @@ def test_a_failing_release_leaves_the_old_one_serving_also_after_refresh(project
 
 def test_the_next_good_release_leaves_nothing_behind(project: Project, pulumi: Pulumi) -> None:
     seen = project.containers("web")
+    project.services["web"]["health"]["grace"] = "60s"
     project.release(VERSION="4", FAIL=None)
     pulumi.up()
     assert project.version() == "4"
@@ -268,7 +270,7 @@ def test_the_rehearsal_takes_the_same_steps_in_the_same_order(
 
 def test_destroy_leaves_only_the_protected_volume_and_then_nothing(project: Project, pulumi: Pulumi) -> None:
     pulumi.run("destroy", "--yes", "--skip-preview", "--exclude-protected")
-    assert project.everything() == [f"{project.name}-{STACK}-session"]
+    assert project.everything() == [f"{project.name}_{STACK}_session"]
     pulumi.run("state", "unprotect", "--all", "--yes")
     pulumi.run("destroy", "--yes", "--skip-preview")
     assert project.everything() == []

@@ -1,4 +1,4 @@
-"""Every piece of advice that may lose data was tried as written: what a tired person would lose by it is said here.
+"""Every piece of advice that may lose data: what a tired person would lose by it, and whether it was followed.
 
 The test reads code and docs for words of that kind. New advice fails it until it was tried and is listed.
 """
@@ -10,6 +10,7 @@ import tarfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import pytest
 from typer.testing import CliRunner
@@ -27,61 +28,97 @@ PHRASES = re.compile(
     r"docker (?:volume|network|image|container) (?:rm|prune)|docker system prune|docker rm\b|state delete"
     r"|state unprotect|stack rm\b|pulumi destroy|make down|make\('down|VOLUMES=1|down --volumes|protect:? false"
     r"|(?:quayside|bin/quayside) restore"
+    r"|--target-dependents|(?<=config set --path 'quayside:)capacity\.down|rm /etc/quayside/owner"
     r"|restore a backup|[Rr]estore no backup|delete \{path\}|--exclude-protected"
 )
 
-TRIED: dict[tuple[str, str], str] = {
+
+class Advice(NamedTuple):
+    tried: Literal["run", "read"]
+    """Whether it was followed as it is written, or judged by reading it and the code."""
+    lost: str
+    by: str = ""
+    """The tests that follow it."""
+
+
+FLEET = "engine/test_advice.py"
+EDGES = "engine/test_engine_edges.py"
+FLEET_LIFE = "engine/test_engine_fleet.py"
+LAPTOP = "engine/test_advice_laptop.py"
+
+
+def run(lost: str, by: str) -> Advice:
+    return Advice("run", lost, by)
+
+
+def read(lost: str) -> Advice:
+    return Advice("read", lost)
+
+
+TRIED: dict[tuple[str, str], Advice] = {
     # --- what a message says
-    (
-        "planning/hosts/refusals.py",
-        "Restore no backup",
-    ): "of a made host's disk, which moves by `place`: nothing",
-    ("quayside/lifecycle.py", "protect false"): "AWS: everything; it says so, and a copy comes first",
-    ("quayside/lifecycle.py", "make('down"): "volumes stay, unless protect is false: it says so",
-    ("quayside/lifecycle.py", "VOLUMES=1"): "all data: it says so, and how to have a copy",
-    ("quayside/preflight.py", "make('down"): "volumes stay, unless protect is false: it says so",
-    ("quayside/pulumi_cli.py", "--exclude-protected"): "`down` without VOLUMES=1: keeps volumes",
-    ("docs/releases.md", "docker network rm"): "no data; Docker refuses it while something is joined",
-    ("rehearsal/docker_provider.py", "docker network rm"): "no data; Docker refuses it while something is joined",
-    ("rehearsal/engine.py", "protect: false"): "what is protected, with what is in it: it says so",
-    ("rehearsal/survey.py", "pulumi destroy"): "with --exclude-protected: data stays",
-    ("rehearsal/survey.py", "--exclude-protected"): "data stays",
+    ("planning/hosts/refusals.py", "Restore no backup"): read("of a made host's disk, which moves by `place`: nothing"),
+    ("quayside/lifecycle.py", "protect false"): run(
+        "everything: it says so; on AWS, where it was read, a copy first", EDGES
+    ),
+    ("quayside/lifecycle.py", "make('down"): run("volumes stay, unless protect is false: it says so", LAPTOP),
+    ("quayside/lifecycle.py", "VOLUMES=1"): run("all data: it says so, and how to have a copy", LAPTOP),
+    ("quayside/preflight.py", "make('down"): run("volumes stay, unless protect is false: it says so", LAPTOP),
+    ("quayside/pulumi_cli.py", "--exclude-protected"): run("`down` without VOLUMES=1: keeps volumes", LAPTOP),
+    ("docs/releases.md", "docker network rm"): read("no data; Docker refuses it while something is joined"),
+    ("rehearsal/docker_provider.py", "docker network rm"): read("no data; Docker refuses it while something is joined"),
+    ("rehearsal/engine.py", "protect: false"): read("what is protected, with what is in it: it says so"),
+    ("rehearsal/survey.py", "pulumi destroy"): run("with --exclude-protected: data stays", LAPTOP),
+    ("rehearsal/survey.py", "--exclude-protected"): run("data stays", LAPTOP),
     # --- scripts that carry it out
-    ("planning/hosts/hostfiles.py", "docker image rm"): "no data: images that nothing runs, which are pulled again",
-    ("quayside/lifecycle.py", "--exclude-protected"): "data stays",
-    ("planning/aws/registry.py", "docker rm"): "the container of the instance's registry, which has nothing",
-    ("quayside/backup.sh", "docker rm"): "its own helper",
-    ("quayside/backup.sh", "docker volume rm"): "the copy beside the data, after it was sent",
-    ("quayside/pulumi_cli.py", "pulumi destroy"): "says what `down` does; volumes are protected",
-    ("components/docker/room_there.sh", "docker network rm"): "networks of services that left",
-    (
-        "components/docker/room_there.sh",
-        "docker volume rm",
-    ): "of files and of a burst host's edge: never data",
-    ("components/docker/room_there.sh", "docker rm"): "containers of services that left",
+    ("planning/hosts/hostfiles.py", "docker image rm"): read(
+        "no data: images that nothing runs, which are pulled again"
+    ),
+    ("quayside/lifecycle.py", "--exclude-protected"): run("data stays", EDGES),
+    ("planning/aws/registry.py", "docker rm"): read("the container of the instance's registry, which has nothing"),
+    ("quayside/backup.sh", "docker rm"): run("its own helper", "hosts/test_backup.py"),
+    ("quayside/backup.sh", "docker volume rm"): run(
+        "the copy beside the data, after it was sent", "hosts/test_backup.py"
+    ),
+    ("quayside/pulumi_cli.py", "pulumi destroy"): run("says what `down` does; volumes are protected", LAPTOP),
+    ("components/docker/room_there.sh", "docker network rm"): run("networks of services that left", FLEET_LIFE),
+    ("components/docker/room_there.sh", "docker volume rm"): run(
+        "of files and of a burst host's edge: never data", FLEET_LIFE
+    ),
+    ("components/docker/room_there.sh", "docker rm"): run("containers of services that left", FLEET_LIFE),
     # --- pages
-    ("README.md", "make down"): "volumes stay",
-    ("README.md", "VOLUMES=1"): "all data: it says so",
-    ("Makefile", "VOLUMES=1"): "all data: it says so",
-    ("docs/aws.md", "protect: false"): "the data of what is taken away: it says so, and a copy comes first",
-    ("docs/aws.md", "protect false"): "everything: it says so, and a copy comes first",
-    ("docs/aws.md", "pulumi destroy"): "everything: it says so, and a copy comes first",
-    ("docs/backups.md", "bin/quayside restore"): "older data over newer is refused without --replace-newer",
-    ("docs/backups.md", "state unprotect"): "forgets a volume and deletes nothing: the original stays on the server",
-    ("docs/backups.md", "state delete"): "forgets a volume and deletes nothing: the original stays on the server",
-    ("docs/first-run.md", "docker image rm"): "a stand-in, made again",
-    ("docs/first-run.md", "make down"): "volumes stay",
-    ("docs/first-run.md", "VOLUMES=1"): "all data: it says so, and a copy comes first",
-    ("docs/hosts.md", "--exclude-protected"): "data stays",
-    ("docs/hosts.md", "VOLUMES=1"): "all data: it says so",
-    ("docs/hosts.md", "make down"): "volumes stay, unless protect is false: it says so",
-    ("docs/hosts.md", "protect false"): "all data: the heading and the lines around say so",
-    ("docs/hosts.md", "protect: false"): "the data of the service that is taken out: it says so",
-    ("docs/hosts.md", "pulumi destroy"): "stops at protected volumes",
-    ("docs/hosts.md", "Restore no backup"): "of a made host's disk: nothing is lost",
-    ("docs/hosts.md", "quayside restore"): "names what it refuses",
+    ("README.md", "make down"): run("volumes stay", LAPTOP),
+    ("README.md", "VOLUMES=1"): run("all data: it says so", LAPTOP),
+    ("Makefile", "VOLUMES=1"): run("all data: it says so", LAPTOP),
+    ("docs/aws.md", "protect: false"): read("the data of what is taken away: it says so, and a copy comes first"),
+    ("docs/aws.md", "protect false"): read("everything: it says so, and a copy comes first"),
+    ("docs/aws.md", "pulumi destroy"): read("everything: it says so, and a copy comes first"),
+    ("docs/backups.md", "bin/quayside restore"): run(
+        "older data over newer is refused without --replace-newer", LAPTOP
+    ),
+    ("docs/backups.md", "docker volume rm"): read("the original of data that was moved: after the copy was looked at"),
+    ("docs/backups.md", "state delete"): run("forgets a volume, and the original stays on the server", FLEET),
+    ("docs/backups.md", "--target-dependents"): run("nothing: Pulumi proposes it, and the page warns of it", FLEET),
+    ("docs/first-run.md", "docker image rm"): read("a stand-in, made again"),
+    ("docs/first-run.md", "make down"): run("volumes stay", LAPTOP),
+    ("docs/first-run.md", "VOLUMES=1"): run("all data: it says so, and a copy comes first", LAPTOP),
+    ("docs/hosts.md", "--exclude-protected"): run("data stays", EDGES),
+    ("docs/hosts.md", "VOLUMES=1"): run("all data: it says so", LAPTOP),
+    ("docs/hosts.md", "make down"): run("volumes stay, unless protect is false: it says so", LAPTOP),
+    ("docs/hosts.md", "protect false"): run("all data: the heading and the lines around say so", EDGES),
+    ("docs/hosts.md", "protect: false"): read("the data of the service that is taken out: it says so"),
+    ("docs/hosts.md", "pulumi destroy"): run("stops at protected volumes", EDGES),
+    ("docs/hosts.md", "Restore no backup"): read("of a made host's disk: nothing is lost"),
+    ("docs/hosts.md", "quayside restore"): read("names what it refuses"),
+    ("docs/hosts.md", "capacity.down"): run("nothing: data on that host waits for it", FLEET),
+    ("docs/hosts.md", "rm /etc/quayside/owner"): read("no data: the server is another stack's from then on"),
+    ("docs/hosts.md", "docker rm"): read("containers of a stack that is gone; its volumes stay"),
+    ("components/docker/prepare_host.sh", "docker rm"): read("containers of a stack that is gone; its volumes stay"),
+    ("components/docker/prepare_host.sh", "rm /etc/quayside/owner"): read(
+        "no data: the server is another stack's from then on"
+    ),
 }
-"""File and words → what is lost by following it, as tried."""
+"""File and words → what is lost by following it."""
 
 
 def advice() -> Counter[tuple[str, str]]:
@@ -96,8 +133,13 @@ def advice() -> Counter[tuple[str, str]]:
 
 def test_all_advice_that_may_lose_data_was_tried() -> None:
     found = advice()
-    assert found.keys() - TRIED.keys() == set(), "try it as written, say what is lost by it, and list it here"
+    assert found.keys() - TRIED.keys() == set(), (
+        "try it as written, say what is lost by it and which test follows it, and list it here"
+    )
     assert TRIED.keys() - found.keys() == set(), "it is gone: take it off the list"
+    for where, tried in TRIED.items():
+        assert (tried.tried == "run") == bool(tried.by), where
+        assert (ROOT / "tests" / tried.by).exists(), where
 
 
 def test_a_dead_made_host_is_told_to_move_its_disk_and_not_to_restore() -> None:
