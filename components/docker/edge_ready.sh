@@ -17,7 +17,12 @@ fail() {
 limit=$(($(date +%s) + 30))
 late() { [ "$(date +%s)" -ge "$limit" ]; }
 until inside 'test -s haproxy.cfg' 2>/dev/null; do
-    late && fail "its container does not run ($(docker inspect -f '{{.State.Status}} {{.State.Error}}' "$QUAYSIDE_EDGE" 2>&1))"
+    state=$(docker inspect -f '{{.State.Status}} {{.State.Error}}' "$QUAYSIDE_EDGE" 2>&1)
+    late && fail "its container does not run ($state)"
+    case $state in
+    # It was made, and could not start: another program had its port. Pulumi has it as done, and starts it no more.
+    created* | exited*) docker start "$QUAYSIDE_EDGE" >/dev/null 2>&1 || sleep 1 ;;
+    esac
     sleep 0.2
 done
 if ! inside '[ "$(cat joined 2>/dev/null)" = "$HOSTNAME" ]'; then
