@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -87,7 +86,7 @@ def test_a_tag_that_was_built_anew_is_released_and_its_health_check_gates_nothin
         return docker("exec", replica["Id"], "cat", "/built/number")
 
     assert built() == "1"
-    assert re.match(r"\d+ same in", stack.up().output)
+    assert stack.up().output.startswith("10 same in")
     image("2")
     said = stack.up().output
     assert built() == "2", said

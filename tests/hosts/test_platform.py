@@ -9,7 +9,6 @@ import contextlib
 import http.client
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -207,7 +206,7 @@ def test_a_fleet_lives_through_a_release_and_the_death_of_a_host(project: Projec
     for name in NAMES:
         assert project.versions(fleet[name]) == ("1", "1")
     again = project.up().output.splitlines()[-1]
-    assert re.fullmatch(r"\d+ same in .*", again), "a second run changes nothing"
+    assert again.startswith("75 same in "), "a second run changes nothing"
     released = project.release("2")
     assert released.code == 0, released.output
     for name in NAMES:
